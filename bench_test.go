@@ -1,0 +1,275 @@
+package resilience_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/fallback"
+	"github.com/cmmv-hive/resilience/retry"
+)
+
+type answer struct{ text string }
+
+var theAnswer = &answer{"42"}
+
+// quiet never looks at its context, asks does.
+func quiet(context.Context, string) (*answer, error) { return theAnswer, nil }
+
+func asks(ctx context.Context, _ string) (*answer, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	default:
+		return theAnswer, nil
+	}
+}
+
+var unbounded = resilience.Timeouts{Call: -1, Attempt: -1}
+
+// stackOf is a client of three models with every feature there is.
+func stackOf(tb testing.TB, call resilience.Func[string, *answer], t resilience.Timeouts) *resilience.Client[string, *answer] {
+	tb.Helper()
+	pool, err := resilience.NewPool(t, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c, err := resilience.NewClient(pool,
+		resilience.BindFunc("a", call), resilience.BindFunc("b", call), resilience.BindFunc("c", call))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+func timeouts(n int, call resilience.Func[string, *answer]) resilience.Func[string, *answer] {
+	for range n {
+		next := call
+		call = func(ctx context.Context, req string) (*answer, error) {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			return next(ctx, req)
+		}
+	}
+	return call
+}
+
+func BenchmarkCall(b *testing.B) {
+	cb := gobreaker.NewCircuitBreaker[*answer](gobreaker.Settings{})
+	for _, row := range []struct {
+		name   string
+		caller resilience.ModelCaller[string, *answer]
+	}{
+		{"bare", resilience.FuncOf(quiet)},
+		{"context_with_timeout", timeouts(1, quiet)},
+		{"two_timeouts_done", timeouts(2, asks)},
+		{"retry", retry.Wrap(resilience.FuncOf(quiet), retry.Config{})},
+		{"gobreaker", resilience.FuncOf(func(ctx context.Context, req string) (*answer, error) {
+			return cb.Execute(func() (*answer, error) { return quiet(ctx, req) })
+		})},
+		{"breaker", breaker.Wrap(resilience.FuncOf(quiet), breaker.Config{})},
+		{"stack_untimed", stackOf(b, quiet, unbounded)},
+		{"stack", stackOf(b, quiet, resilience.Timeouts{})},
+		{"stack_done", stackOf(b, asks, resilience.Timeouts{})},
+	} {
+		b.Run(row.name, func(b *testing.B) { drive(b, row.caller) })
+	}
+}
+
+// drive makes calls that succeed, under a context as a handler has it.
+func drive(b *testing.B, caller resilience.ModelCaller[string, *answer]) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := caller.Call(ctx, "Why?"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReject is an open breaker's answer.
+func BenchmarkReject(b *testing.B) {
+	down := errors.New("down")
+	b.Run("ours", func(b *testing.B) {
+		c := breaker.Wrap(resilience.FuncOf(func(context.Context, string) (*answer, error) {
+			return nil, resilience.Overloaded
+		}), breaker.Config{OpenFor: time.Hour, MaxOpenFor: time.Hour})
+		reject(b, func() error { _, err := c.Call(b.Context(), "Why?"); return err }, resilience.Rejected)
+	})
+	b.Run("gobreaker", func(b *testing.B) {
+		cb := gobreaker.NewCircuitBreaker[*answer](gobreaker.Settings{Timeout: time.Hour})
+		reject(b, func() error {
+			_, err := cb.Execute(func() (*answer, error) { return nil, down })
+			return err
+		}, gobreaker.ErrOpenState)
+	})
+}
+
+func reject(b *testing.B, call func() error, want error) {
+	b.Helper()
+	for range 10 {
+		_ = call()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := call(); !errors.Is(err, want) {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCallParallel runs on as many cores as -cpu says.
+func BenchmarkCallParallel(b *testing.B) {
+	c := stackOf(b, quiet, resilience.Timeouts{})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		for pb.Next() {
+			if _, err := c.Call(ctx, "Why?"); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkMemory reports the heap that a model takes after traffic, and a call
+// in flight.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		b.ReportMetric(perModel(b), "bytes/model")
+		b.ReportMetric(perCall(b), "bytes/call")
+	}
+}
+
+func perModel(b *testing.B) float64 {
+	b.Helper()
+	const n = 1000
+	before := heap()
+	pool, err := resilience.NewPool(
+		resilience.Timeouts{}, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	opts := make([]resilience.ClientOption[string, *answer], n)
+	for i := range opts {
+		opts[i] = resilience.BindFunc(fmt.Sprintf("model-%d", i), quiet)
+	}
+	c, err := resilience.NewClient(pool, opts...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, m := range pool.Models() {
+		if _, err := c.Pin(m.ID()).Call(b.Context(), "Why?"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	after := heap()
+	runtime.KeepAlive(c)
+	return float64(after-before) / n
+}
+
+func perCall(b *testing.B) float64 {
+	b.Helper()
+	const n = 1000
+	reached, release := make(chan struct{}, n), make(chan struct{})
+	hang := func(context.Context, string) (*answer, error) {
+		reached <- struct{}{}
+		<-release
+		return theAnswer, nil
+	}
+	with := parked(b, n, reached, stackOf(b, hang, resilience.Timeouts{}))
+	close(release)
+	release = make(chan struct{})
+	without := parked(b, n, reached, resilience.FuncOf(hang))
+	close(release)
+	return (with - without) / n
+}
+
+// parked returns the heap that n calls take while they hang.
+func parked(b *testing.B, n int, reached chan struct{}, caller resilience.ModelCaller[string, *answer]) float64 {
+	b.Helper()
+	before := heap()
+	var wg sync.WaitGroup
+	b.Cleanup(wg.Wait)
+	for range n {
+		wg.Go(func() { _, _ = caller.Call(b.Context(), "Why?") })
+	}
+	for range n {
+		<-reached
+	}
+	return float64(heap() - before)
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// BenchmarkIdle is what is there and not used.
+func BenchmarkIdle(b *testing.B) {
+	b.Run("events", func(b *testing.B) {
+		pool, err := resilience.NewPool()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if pool.Wants(resilience.EventAttempt) {
+				b.Fatal("nobody listens")
+			}
+		}
+	})
+}
+
+// BenchmarkHTTP is a chat completion over loopback.
+func BenchmarkHTTP(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":"Because of Rayleigh scattering."}}]}`)
+	}))
+	defer server.Close()
+	ask := func(ctx context.Context, prompt string) (*answer, error) {
+		body := strings.NewReader(`{"model":"m","messages":[{"role":"user","content":"` + prompt + `"}]}`)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/v1/chat/completions", body)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var doc struct {
+			Choices []struct {
+				Message struct{ Content string }
+			}
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
+			return nil, err
+		}
+		return &answer{doc.Choices[0].Message.Content}, nil
+	}
+	b.Run("bare", func(b *testing.B) { drive(b, resilience.FuncOf(ask)) })
+	b.Run("context_with_timeout", func(b *testing.B) { drive(b, timeouts(1, ask)) })
+	b.Run("library", func(b *testing.B) { drive(b, stackOf(b, ask, resilience.Timeouts{})) })
+}

@@ -1,0 +1,303 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// CallOptions shape one call. The zero value asks for nothing special.
+type CallOptions struct {
+	// Model is a name or an ID that the call is restricted to; "" means any
+	// model that is bound. Fallbacks are names or IDs that may stand in for
+	// it, in this order.
+	Model     string
+	Fallbacks []string
+
+	Op       string        // what the call is for, in overrides, events and logs
+	Tenant   string        // on whose behalf, in events and logs
+	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call
+	Attempts int           // at most so many in all; 0 means six, negative means one
+
+	// Once allows one attempt that a provider may have accepted, for requests
+	// that act: tools run by the provider, background jobs. Failures that
+	// surely came before still move on.
+	Once bool
+
+	Require []string // capabilities that the model must have, whatever happens
+}
+
+// WithOptions returns a context whose next call uses opts where none are
+// given, for code that sees only the [ModelCaller] interface. Calls made
+// within that call do not use them.
+func WithOptions(ctx context.Context, opts CallOptions) context.Context {
+	a := &ambient{Context: ctx, opts: &opts}
+	if outer, ok := ctx.Value(callKey{}).(*ambient); ok {
+		a.call = outer.call
+	} else {
+		a.call = CallFrom(ctx)
+	}
+	return a
+}
+
+// Detach returns a context whose calls share no budget and no options with the
+// call that ctx belongs to. Its deadline and cancellation stay.
+func Detach(ctx context.Context) context.Context { return &ambient{Context: ctx} }
+
+// ambient is what calls made with a context take over. A [Call] is one too.
+type ambient struct {
+	context.Context
+	opts *CallOptions
+	call *Call
+}
+
+type callKey struct{}
+
+func (a *ambient) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// A Call is one call on its way through the layers. It is a context: layers
+// pass on the ctx that they were given, or one derived from it, and never pair
+// a ctx with another call. A Call belongs to the goroutine that carries it,
+// and is not used after the call. For feature authors.
+type Call struct {
+	scope
+	typed  typed
+	table  *table // what the call may go to
+	model  *Model
+	opts   *CallOptions // or nil
+	extras *atomic.Int32
+	trail  *trail
+	start  int64
+	clock  int64 // the latest reading
+	id     uint64
+
+	own        atomic.Int32 // what extras points to in an outermost call
+	pos        uint16       // of model in the client's view
+	attempts   uint16
+	tried      [3]uint16
+	ntried     uint8
+	waited     bool // since the latest reading
+	lastResort bool
+	report     bool      // keep a trail from the start
+	window     int32     // a model needs a larger one
+	seen       [2]uint16 // where a picker found models of a tier, the latest first
+
+	attempt attempt
+}
+
+// typed is the typed half of a call as the layers see it.
+type typed interface {
+	exec(a *attempt) error
+	cost(m *Model, u Usage) float64
+}
+
+// extraAttempts is how many attempts a call and those within it may make
+// beyond each one's first.
+const extraAttempts = 5
+
+// CallFrom returns the call that ctx belongs to, or nil. For feature authors.
+func CallFrom(ctx context.Context) *Call {
+	switch v := ctx.Value(callKey{}).(type) {
+	case *Call:
+		return v
+	case *ambient:
+		return v.call
+	}
+	return nil
+}
+
+// Value implements [context.Context].
+func (c *Call) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return c
+	}
+	return c.scope.Value(key)
+}
+
+// ID numbers the calls of a pool, in the order in which somebody asked.
+func (c *Call) ID() uint64 {
+	if c.id == 0 {
+		c.id = c.pool.ids.Add(1)
+	}
+	return c.id
+}
+
+// Options returns what the caller asked for.
+func (c *Call) Options() CallOptions {
+	if c.opts == nil {
+		return CallOptions{}
+	}
+	return *c.opts
+}
+
+// Op returns Options().Op.
+func (c *Call) Op() string {
+	if c.opts == nil {
+		return ""
+	}
+	return c.opts.Op
+}
+
+// Pool returns the pool that the call belongs to.
+func (c *Call) Pool() *Pool { return c.pool }
+
+// Model returns the model being tried, nil above LayerRoute. Attempt counts
+// the attempts that were begun, of any model.
+func (c *Call) Model() *Model { return c.model }
+func (c *Call) Attempt() int  { return int(c.attempts) }
+
+// LastResort reports whether the model was held when it was picked; breakers
+// let the call pass.
+func (c *Call) LastResort() bool { return c.lastResort }
+
+// Left returns the time until the call's deadline, the caller's or ours,
+// whichever is sooner; [math.MaxInt64] if there is none.
+func (c *Call) Left() time.Duration {
+	left := time.Duration(math.MaxInt64)
+	if d, ok := c.parent.Deadline(); ok {
+		left = time.Until(d)
+	}
+	if c.deadline != 0 {
+		left = min(left, time.Duration(c.deadline-c.pool.now()))
+	}
+	return left
+}
+
+// Remaining counts the models that the call could still go to.
+func (c *Call) Remaining() int {
+	n := 0
+	for _, e := range c.table.entries {
+		if c.usable(e, false) {
+			n++
+		}
+	}
+	return n
+}
+
+// Clock returns the call's latest reading of the pool's clock. After an attempt
+// it is the attempt's end, so that layers need not read the clock again.
+func (c *Call) Clock() time.Duration { return time.Duration(c.clock) }
+
+// Sleep waits for d, or until ctx ends, and returns ctx's error then. The wait
+// counts as the next attempt's.
+func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	start := c.pool.now()
+	defer func() {
+		c.clock, c.waited = c.pool.now(), true
+		if c.trail != nil {
+			c.trail.wait += time.Duration(c.clock - start)
+		}
+	}()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Extra reports whether the call may make another attempt after err, and takes
+// it from the budgets. Refusals of ours are free. Everything else needs one of
+// the call's extra attempts, which all calls within a call share; where the
+// failure may have cost the provider work, also one of the pool's retry
+// budget. With [CallOptions.Once] there is none after an attempt that may have
+// been accepted.
+func (c *Call) Extra(err error) bool {
+	k := KindOf(err)
+	if c.opts != nil {
+		if c.opts.Once && !refusedFirst(err, k) {
+			return false
+		}
+		if n := c.opts.Attempts; n != 0 && int(c.attempts) >= max(n, 1) {
+			return false
+		}
+	}
+	if k == Rejected {
+		return true
+	}
+	if c.extras.Add(-1) < 0 {
+		c.extras.Add(1)
+		return false
+	}
+	if k.worked() && c.pool.retryBudget != nil && !c.pool.retryBudget() {
+		c.extras.Add(1)
+		return false
+	}
+	return true
+}
+
+// refusedFirst reports whether a provider surely did not accept an attempt
+// that failed so.
+func refusedFirst(err error, k Kind) bool {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.refused
+	}
+	return k == Rejected
+}
+
+// Against reports whether err speaks against the model: the table's column,
+// but not where the call's own deadline cut an attempt short that had less
+// than half of the time an attempt normally gets.
+func (c *Call) Against(err error) bool {
+	if !KindOf(err).Against() {
+		return false
+	}
+	e, ok := errors.AsType[*Error](err)
+	return !ok || !e.cut
+}
+
+// GiveUp marks err as one that a retry layer has given up on, so that no outer
+// one retries it, and returns it. GaveUp reports the mark, and is also true
+// where the provider asked not to be asked again.
+func (c *Call) GiveUp(err error) error {
+	switch e := err.(type) {
+	case *Error:
+		e.gaveUp = true
+		return e
+	case *ExhaustedError:
+		if !e.gaveUp { // one that is shared is marked already
+			e.gaveUp = true
+		}
+		return e
+	case nil:
+		return nil
+	}
+	return &abandoned{err}
+}
+
+// GaveUp reports whether err carries the mark of GiveUp.
+func (c *Call) GaveUp(err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok && (e.gaveUp || e.final) {
+		return true
+	}
+	if e, ok := errors.AsType[*ExhaustedError](err); ok && e.gaveUp {
+		return true
+	}
+	_, ok := errors.AsType[*abandoned](err)
+	return ok
+}
+
+// abandoned marks an error that is not of this package.
+type abandoned struct{ error }
+
+func (a *abandoned) Unwrap() error { return a.error }
+
+// record returns the call's trail, made when first needed.
+func (c *Call) record() *trail {
+	if c.trail == nil {
+		c.trail = &trail{}
+	}
+	return c.trail
+}

@@ -1,0 +1,196 @@
+package resilience
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/cmmv-hive/resilience/internal/settings"
+)
+
+// problems makes joined errors of what is wrong.
+func problems(list []settings.Problem) error {
+	var errs []error
+	for _, p := range list {
+		path := p.Path
+		if path == "" {
+			path = "config"
+		}
+		errs = append(errs, &ConfigError{path, p.Problem})
+	}
+	return errors.Join(errs...)
+}
+
+// decode reads a section strictly into v, a pointer to a struct.
+func decode(path string, raw json.RawMessage, v any) error {
+	return problems(settings.Decode(path, raw, v))
+}
+
+// plan is a checked configuration, ready to be put into effect.
+type plan struct {
+	infos   []ModelInfo
+	given   bool // infos
+	bypass  bool
+	commits []func()
+}
+
+// prepare checks a configuration as a whole.
+func (p *Pool) prepare(config []byte) (*plan, error) {
+	sections, list := settings.Sections(config)
+	errs := []error{problems(list)}
+	next := &plan{}
+	known := []string{"models", "bypass"}
+	for name := range p.setup.sections {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	names := make([]string, 0, len(sections))
+	for name := range sections {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if slices.Contains(known, name) {
+			continue
+		}
+		problem := "no feature of this pool has such a section"
+		if near := settings.Nearest(name, known); near != "" {
+			problem += fmt.Sprintf("; did you mean %q?", near)
+		}
+		errs = append(errs, &ConfigError{name, problem})
+	}
+	if raw, ok := sections["bypass"]; ok {
+		if err := json.Unmarshal(raw, &next.bypass); err != nil {
+			errs = append(errs, &ConfigError{"bypass", "is neither true nor false"})
+		}
+	}
+	if raw, ok := sections["models"]; ok {
+		next.given = true
+		var doc struct {
+			Models []ModelInfo `json:"models"`
+		}
+		whole := slices.Concat([]byte(`{"models":`), raw, []byte("}"))
+		errs = append(errs, decode("", whole, &doc))
+		next.infos = doc.Models
+		errs = append(errs, checkInfos("models", doc.Models)...)
+		if len(doc.Models) == 0 {
+			errs = append(errs, &ConfigError{"models", "is empty: a pool needs a model"})
+		}
+	}
+	for _, name := range known {
+		s := p.setup.sections[name]
+		if s == nil {
+			continue
+		}
+		commit, err := s.prepare(sections[name])
+		errs = append(errs, err)
+		next.commits = append(next.commits, commit)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// apply puts a plan into effect. The caller has p.mu.
+func (p *Pool) apply(next *plan) uint64 {
+	for _, commit := range next.commits {
+		commit()
+	}
+	p.bypass.Store(next.bypass)
+	infos := next.infos
+	if !next.given {
+		infos = p.setup.infos
+	}
+	if infos == nil { // learnt from bindings
+		for _, m := range p.roster.Load().models {
+			infos = append(infos, m.Info())
+		}
+	}
+	p.publish(infos)
+	return p.Generation()
+}
+
+// Reload applies a JSON configuration: one section per feature, "models", and
+// "bypass". Either all of it takes effect or, if anything in it is wrong or
+// the audit refuses, none; the error then has a [*ConfigError] for each thing
+// that is wrong, with its path and the nearest right key. A section that it
+// lacks is as it was given to [NewPool]. Keys that begin with "x-" are ignored.
+//
+// Calls under way keep what they began with. Models that stay keep all that is
+// known about them. "bypass": true takes the whole library out of the path:
+// calls go straight to the first model bound, and nothing is counted.
+func (p *Pool) Reload(ctx context.Context, config []byte, by Control) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.reload(ctx, config, by)
+	if err != nil {
+		p.log.ErrorContext(ctx, "configuration refused", "actor", by.Actor, "generation", p.Generation(), "err", err)
+	}
+	if p.Wants(EventConfig) {
+		e := Event{Kind: EventConfig, Err: err, To: strconv.FormatUint(p.Generation(), 10), Reason: by.Actor + ": " + by.Reason}
+		p.Emit(ctx, e)
+	}
+	return err
+}
+
+func (p *Pool) reload(ctx context.Context, config []byte, by Control) error {
+	next, err := p.prepare(config)
+	if err != nil {
+		return err
+	}
+	from := p.Generation()
+	change := Change{Control: by, What: "config", From: strconv.FormatUint(from, 10), To: strconv.FormatUint(from+1, 10)}
+	if err := p.Audit(ctx, change); err != nil {
+		return err
+	}
+	p.apply(next)
+	return nil
+}
+
+// checkInfos reports what is wrong with a list of models.
+func checkInfos(path string, infos []ModelInfo) (errs []error) {
+	bad := func(i int, field, problem string) {
+		errs = append(errs, &ConfigError{fmt.Sprintf("%s[%d]%s", path, i, field), problem})
+	}
+	if len(infos) > maxModels {
+		errs = append(errs, &ConfigError{path, fmt.Sprintf("has %d models, more than %d", len(infos), maxModels)})
+	}
+	seen := map[string]int{}
+	for i, info := range infos {
+		if info.ID == "" {
+			bad(i, ".id", "is missing")
+		} else if first, ok := seen[info.ID]; ok {
+			bad(i, ".id", fmt.Sprintf("%q is the ID of models[%d] too", info.ID, first))
+		} else if printable(info.ID) != info.ID {
+			bad(i, ".id", "is longer than 64 bytes or has characters other than printable ASCII without spaces")
+		}
+		if _, ok := seen[info.ID]; !ok {
+			seen[info.ID] = i
+		}
+		if !(info.Weight >= 0) || info.Weight > maxWeight {
+			bad(i, ".weight", "is negative or too large")
+		}
+		if info.ContextWindow < 0 {
+			bad(i, ".contextWindow", "is negative")
+		}
+		for _, price := range []float64{info.Price.Input, info.Price.CachedInput, info.Price.CacheWrite, info.Price.Output} {
+			if !(price >= 0) || price > maxWeight {
+				bad(i, ".price", "is negative or too large")
+				break
+			}
+		}
+		if info.Price.Free && info.Price != (Price{Free: true}) {
+			bad(i, ".price", "is free and has a price")
+		}
+	}
+	return errs
+}
+
+const (
+	maxModels = 1 << 16 // positions are 16 bits
+	maxWeight = 1e6
+)

@@ -1,0 +1,304 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"time"
+)
+
+// exchange is the typed end of a call. It is a call's one allocation.
+type exchange[Req, Resp any] struct {
+	Call
+	view *view[Req, Resp]
+	req  Req
+	resp Resp
+}
+
+var errNil = errors.New("nil response without an error")
+
+// exec makes the attempt a, and checks the answer.
+func (x *exchange[Req, Resp]) exec(a *attempt) error {
+	resp, err := x.view.calls[x.pos](a, a.model, x.req)
+	if err != nil {
+		return err
+	}
+	b := x.view.binding
+	if b.nillable {
+		if v := reflect.ValueOf(any(resp)); !v.IsValid() || v.IsNil() {
+			return &flawed{Malformed, errNil, errNil.Error()}
+		}
+	}
+	if b.hooks.Usage != nil {
+		a.usage = b.hooks.Usage(x.req, resp)
+	}
+	if b.hooks.Validate != nil {
+		if err := b.hooks.Validate(x.req, resp); err != nil {
+			return withKind(Malformed, err, "failed validation")
+		}
+	}
+	x.resp = resp
+	return nil
+}
+
+func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
+	if hook := x.view.binding.hooks.Cost; hook != nil {
+		return hook(m, x.req, u)
+	}
+	dollars, _ := m.info.Load().Price.Cost(u)
+	return dollars
+}
+
+// send makes a call. Rep, if there is one, is filled in at the end.
+func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions, rep *Report) (resp Resp, err error) {
+	p, v := c.pool, c.current()
+	if opts == nil && c.pinned == "" && c.hooks.Default == nil {
+		if err := p.refuse(v.table); err != nil {
+			return resp, err
+		}
+	}
+	p.open.Add(1)
+	defer p.close()
+	if p.bypass.Load() {
+		return bypass(ctx, v, req, rep)
+	}
+	x := &exchange[Req, Resp]{view: v, req: req}
+	x.typed, x.pool, x.parent, x.table, x.report = x, p, ctx, v.table, rep != nil
+	x.start = p.now()
+	x.clock = x.start
+	x.inherit(ctx, opts)
+	if x.opts != nil || c.pinned != "" {
+		if err := x.restrict(c.pinned); err != nil {
+			return resp, x.conclude(err, rep)
+		}
+	}
+	x.bound()
+	defer x.cancel()
+	if p.draining.Load() {
+		err = &rejection{reason: "the pool is draining"}
+	} else {
+		err = p.layers(&x.Call, &x.Call)
+	}
+	if err == nil && rep == nil && x.trail == nil && !p.Wants(EventCall) {
+		return x.resp, nil
+	}
+	if err != nil {
+		err = x.conclude(err, rep)
+		if fall := v.binding.hooks.Default; fall != nil && KindOf(err) != Canceled {
+			if resp, err = fall(req, err); err == nil && rep != nil {
+				rep.Defaulted = true
+			}
+			return resp, err
+		}
+		return resp, err
+	}
+	_ = x.conclude(nil, rep)
+	return x.resp, nil
+}
+
+// bypass calls the first model bound, with nothing in between.
+func bypass[Req, Resp any](ctx context.Context, v *view[Req, Resp], req Req, rep *Report) (resp Resp, err error) {
+	if len(v.calls) == 0 {
+		return resp, &ExhaustedError{Kind: Rejected}
+	}
+	first := v.entries[0]
+	for _, e := range v.entries {
+		if e.pos == 0 {
+			first = e
+		}
+	}
+	start := time.Now()
+	resp, err = v.calls[first.pos](ctx, first.model, req)
+	if rep != nil {
+		*rep = Report{Bypassed: true, Model: first.model, Duration: time.Since(start), Generation: v.generation}
+	}
+	return resp, err
+}
+
+// inherit takes over what the context carries: options given for the next
+// call, or an outer call's budget and what it is for.
+func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
+	c.opts = opts
+	var outer *Call
+	switch from := ctx.Value(callKey{}).(type) {
+	case *Call:
+		outer = from
+	case *ambient:
+		outer = from.call
+		if c.opts == nil {
+			c.opts = from.opts
+		} else if from.opts != nil {
+			c.opts = new(overlay(*from.opts, *opts))
+		}
+	}
+	if outer == nil {
+		c.extras = &c.own
+		extra := int32(extraAttempts)
+		if c.opts != nil && c.opts.Attempts != 0 {
+			extra = int32(max(c.opts.Attempts, 1) - 1)
+		}
+		c.own.Store(extra)
+		return
+	}
+	c.extras = outer.extras
+	if o := outer.opts; o != nil && (o.Op != "" || o.Tenant != "" || o.Once) {
+		mine := c.Options()
+		c.opts = new(overlay(CallOptions{Op: o.Op, Tenant: o.Tenant, Once: o.Once}, mine))
+	}
+}
+
+// overlay returns the fields of over that are set, and those of base elsewhere.
+func overlay(base, over CallOptions) CallOptions {
+	if over.Model == "" {
+		over.Model, over.Fallbacks = base.Model, base.Fallbacks
+	}
+	if over.Op == "" {
+		over.Op = base.Op
+	}
+	if over.Tenant == "" {
+		over.Tenant = base.Tenant
+	}
+	if over.Timeout == 0 {
+		over.Timeout = base.Timeout
+	}
+	if over.Attempts == 0 {
+		over.Attempts = base.Attempts
+	}
+	over.Once = over.Once || base.Once
+	if over.Require == nil {
+		over.Require = base.Require
+	}
+	return over
+}
+
+// restrict narrows the call's table to what was asked for.
+func (c *Call) restrict(pinned string) error {
+	opts := c.opts
+	if pinned != "" {
+		opts = &CallOptions{Model: pinned}
+	}
+	if opts.Model == "" {
+		return nil
+	}
+	sub, unknown := c.table.restrict(opts)
+	if sub == nil {
+		return c.pool.unknown(unknown, c.table)
+	}
+	c.table = sub
+	return nil
+}
+
+// bound sets the call's deadline.
+func (c *Call) bound() {
+	if c.opts != nil && c.opts.Timeout > 0 {
+		c.deadline = c.start + int64(c.opts.Timeout)
+		c.cause = &timeoutError{"CallOptions.Timeout", c.opts.Timeout}
+		return
+	}
+	if t := c.pool.timeouts.Load(); t != nil {
+		if d, cause := t.call(c); d > 0 {
+			c.deadline, c.cause = c.start+int64(d), cause
+		}
+	}
+}
+
+// conclude makes the call's error and its report, and tells those who listen.
+func (c *Call) conclude(err error, rep *Report) error {
+	p := c.pool
+	now := p.now()
+	took := time.Duration(now - c.start)
+	t := c.trail
+	if t == nil {
+		t = &trail{}
+	}
+	var skipped []Verdict
+	if err != nil {
+		if k := KindOf(err); k.Elsewhere() || k == TooLong {
+			skipped = c.skipped(now)
+		}
+		err = c.final(err, t, skipped, took)
+	}
+	if rep != nil {
+		*rep = Report{
+			Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
+			Duration: took, Generation: c.table.generation, LastResort: err == nil && c.lastResort,
+		}
+		if err == nil {
+			rep.Model = c.model
+			if asked := c.Options().Model; asked != "" && c.model != nil {
+				rep.Substituted = asked != c.model.id && asked != c.model.Name()
+			}
+		}
+	}
+	if p.Wants(EventCall) {
+		p.Emit(c, Event{
+			Kind: EventCall, Model: c.model, Attempt: int(c.attempts), Duration: took,
+			Usage: t.usage, Cost: t.cost, Err: err,
+		})
+	}
+	return err
+}
+
+// final returns the one failed attempt's error if there is nothing to add, and
+// an [*ExhaustedError] otherwise. Refusals above LayerRoute stay what they are.
+func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration) error {
+	if len(t.attempts) == 0 && c.model == nil && len(skipped) == 0 {
+		return err
+	}
+	if len(t.attempts) == 1 && len(skipped) == 0 {
+		return err
+	}
+	e := &ExhaustedError{
+		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
+		gaveUp: c.GaveUp(err),
+	}
+	if e.Kind != Canceled {
+		for _, a := range t.attempts {
+			if a.Kind != 0 && a.Kind != Rejected && a.Kind != Unknown {
+				e.Kind = a.Kind
+				break
+			}
+		}
+	}
+	e.RetryAfter = soonest(err, t.attempts, skipped, c.pool.wall(c.pool.now()))
+	return e
+}
+
+// soonest returns the shortest wait that any of a call's models asked for.
+func soonest(err error, attempts []Attempt, skipped []Verdict, now time.Time) time.Duration {
+	first := RetryAfter(err)
+	note := func(d time.Duration) {
+		if d > 0 && (first == 0 || d < first) {
+			first = d
+		}
+	}
+	for _, a := range attempts {
+		note(RetryAfter(a.Err))
+	}
+	for _, v := range skipped {
+		if !v.Until.IsZero() {
+			note(v.Until.Sub(now))
+		}
+	}
+	return first
+}
+
+// maxSkipped bounds what an error says of models that were not tried.
+const maxSkipped = 8
+
+// skipped lists the models that refused the call here, and those that it did
+// not try because something held them.
+func (c *Call) skipped(now int64) (list []Verdict) {
+	if c.trail != nil {
+		list = c.trail.refused
+	}
+	for _, e := range c.table.entries {
+		if len(list) == maxSkipped {
+			break
+		}
+		if c.usable(e, true) && !e.model.free(now) {
+			list = append(list, verdict(e.model))
+		}
+	}
+	return list
+}

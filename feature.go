@@ -1,0 +1,195 @@
+package resilience
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// A Feature adds something to a pool. Install says what, and fails if the
+// feature is misconfigured. A feature belongs to one pool. One that has a
+// String method describes its settings in effect; [Pool.Stack] shows them.
+type Feature interface{ Install(s *Setup) error }
+
+// A Handler carries a call onward. Ctx is c or derived from it, and what a
+// layer passes on. For feature authors.
+type Handler func(ctx context.Context, c *Call) error
+
+// A Layer is a place in the stack. Calls pass from the first to the last. For
+// feature authors.
+type Layer int
+
+// The places in the stack, outermost first.
+const (
+	LayerObserve Layer = iota // sees each call once, with its outcome
+	LayerAdmit                // may refuse or reduce the call
+	LayerCache                // may answer without a model
+	LayerRoute                // chooses models, one or several
+
+	LayerRetry   // tries the same model again
+	LayerLimit   // waits or refuses for lack of room
+	LayerBreaker // refuses while the model is failing
+	LayerTimeout // bounds the attempt; then it is measured
+	LayerFault   // stands in for the model
+)
+
+const layers = int(LayerFault) + 1
+
+// String returns the layer's name.
+func (l Layer) String() string {
+	names := [layers]string{"observe", "admit", "cache", "route", "retry", "limit", "breaker", "timeout", "fault"}
+	if l >= 0 && int(l) < len(names) {
+		return names[l]
+	}
+	return "unknown"
+}
+
+// Setup is what a feature may ask for while it is being installed, and only
+// then. For feature authors.
+type Setup struct {
+	pool     *Pool
+	feature  Feature // being installed
+	wraps    [layers][]wrapper
+	sections map[string]*section
+	defaults []defaulted
+	problems []error
+	files    []*file
+	infos    []ModelInfo // declared
+	routeBy  Feature
+	closed   bool // to models that are not declared
+}
+
+type wrapper struct {
+	feature Feature
+	wrap    func(m *Model, next Handler) Handler
+}
+
+type section struct {
+	feature Feature
+	prepare func(json.RawMessage) (func(), error)
+}
+
+type defaulted struct {
+	section string
+	feature Feature
+}
+
+// Pool returns the pool, which holds no calls yet.
+func (s *Setup) Pool() *Pool { return s.pool }
+
+// Wrap adds a layer. Above LayerRoute wrap is called once, with a nil model;
+// below it once per model. Of several layers at the same place the one that
+// was installed first is the outermost. LayerRoute itself is for Route.
+func (s *Setup) Wrap(at Layer, wrap func(m *Model, next Handler) Handler) {
+	if at < 0 || int(at) >= layers || at == LayerRoute {
+		s.problem("feature", "there is no place for it at layer "+at.String())
+		return
+	}
+	s.wraps[at] = append(s.wraps[at], wrapper{s.feature, wrap})
+}
+
+// Route makes route the feature that goes through models: it makes one the
+// call's model by r.Next and sends it there by next. A pool has one; without
+// it the first model picked is the only one tried.
+func (s *Setup) Route(route func(ctx context.Context, r *Route, next Handler) error) {
+	if s.pool.router != nil {
+		s.problem("fallback", "two features want to go through models")
+		return
+	}
+	s.pool.router, s.routeBy = route, s.feature
+}
+
+// Pick makes p choose among models. A pool has one picker; without it models
+// are taken in the order of tier, then of binding.
+func (s *Setup) Pick(p Picker) {
+	if s.pool.picker != nil {
+		s.problem("balance", "two features want to choose among models")
+		return
+	}
+	s.pool.picker = p
+}
+
+// RetryBudget makes take the pool's budget for attempts beyond each call's
+// first: it takes one and reports whether there was one. [Call.Extra] asks it.
+func (s *Setup) RetryBudget(take func() bool) {
+	if s.pool.retryBudget != nil {
+		s.problem("retry", "two features own the retry budget")
+		return
+	}
+	s.pool.retryBudget = take
+}
+
+// Observe calls fn for events of the given kinds, on the goroutine they happen
+// on. It must return quickly and must not panic.
+func (s *Setup) Observe(fn func(ctx context.Context, e Event), kinds ...EventKind) {
+	s.pool.events.observe(fn, kinds)
+}
+
+// Background adds work to [Pool.Run]. Work that panics or fails is logged and
+// started again; work that returns nil is done.
+func (s *Setup) Background(name string, run func(ctx context.Context) error) {
+	s.pool.background = append(s.pool.background, work{name, run})
+}
+
+// OnReset registers what [Pool.Reset] does for the feature.
+func (s *Setup) OnReset(fn func(m *Model)) { s.pool.resets = append(s.pool.resets, fn) }
+
+// Configure makes the feature the owner of a section of the configuration.
+// Prepare checks a new section and returns a function that puts it into
+// effect, which cannot fail; an absent section is nil and means what the
+// feature was made with. Two owners of a section are a [*ConfigError].
+func (s *Setup) Configure(name string, prepare func(json.RawMessage) (commit func(), err error)) {
+	if s.sections[name] != nil {
+		s.problem(name, "two features own this section")
+		return
+	}
+	s.sections[name] = &section{s.feature, prepare}
+}
+
+// Default installs f after all other features, if none of them owns the
+// section. Features that are made of others use it.
+func (s *Setup) Default(section string, f Feature) {
+	s.defaults = append(s.defaults, defaulted{section, f})
+}
+
+func (s *Setup) problem(path, problem string) {
+	s.problems = append(s.problems, &ConfigError{path, problem})
+}
+
+// install installs features, then the defaults that nobody took the place of.
+func (s *Setup) install(features []Feature) {
+	for _, f := range features {
+		s.one(f)
+	}
+	for len(s.defaults) > 0 { // a default may bring defaults of its own
+		defaults := s.defaults
+		s.defaults = nil
+		for _, d := range defaults {
+			if s.sections[d.section] == nil {
+				s.one(d.feature)
+			}
+		}
+	}
+}
+
+func (s *Setup) one(f Feature) {
+	if f == nil {
+		s.problem("feature", "is nil")
+		return
+	}
+	s.feature = f
+	if err := f.Install(s); err != nil {
+		s.problems = append(s.problems, err)
+	}
+	s.feature = nil
+}
+
+// chain builds the layers of one side of LayerRoute around h.
+func (s *Setup) chain(m *Model, from, to Layer, h Handler) Handler {
+	for at := to; at >= from; at-- {
+		wraps := s.wraps[at]
+		for i := len(wraps) - 1; i >= 0; i-- {
+			h = wraps[i].wrap(m, h)
+		}
+	}
+	return h
+}

@@ -1,0 +1,111 @@
+package window
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const tick = int64(1) << tickBits
+
+func TestEWMA(t *testing.T) {
+	var e EWMA
+	require.Zero(t, e.Value(0))
+	require.Zero(t, e.Value(math.MaxInt64))
+	near := func(want float64, now int64, msg string) {
+		t.Helper()
+		require.InEpsilon(t, want, float64(e.Value(now)), 1e-4, msg)
+	}
+	const now = 1000 * tick
+	e.Observe(now, second)
+	near(1e9, now, "the first sample is the value")
+	e.Observe(now, 3*second)
+	near(3e9, now, "a larger one too, in the same tick")
+	e.Observe(now+tick-1, second)
+	near(3e9, now+tick-1, "a smaller one has no weight before a tick has passed")
+	e.Observe(now-10*tick, 5*second)
+	near(5e9, now, "late, but a peak")
+	e.Observe(now-10*tick, second)
+	near(5e9, now, "late, and no news")
+	near(5e9*math.Exp(-float64(100*tick)/tau), now+100*tick, "decays unobserved")
+	e.Observe(now+100*tick, second)
+	w := math.Exp(-float64(100*tick) / tau)
+	near(1e9+4e9*w, now+100*tick, "moves towards a smaller one")
+	e.Observe(now+100*tick+1000*second, 7)
+	require.EqualValues(t, 7, e.Value(now+100*tick+1000*second), "the past is forgotten")
+	require.Zero(t, e.Value(math.MaxInt64))
+	e.Observe(now+100*tick+2000*second, -5)
+	require.Zero(t, e.Value(now+100*tick+2000*second))
+	e.Observe(math.MaxInt64, math.MaxInt64)
+	near(1<<62, math.MaxInt64, "the largest of both")
+}
+
+func TestEWMADecay(t *testing.T) {
+	require.Equal(t, 1.0, decay(0))
+	require.Zero(t, decay(1<<39))
+	worst := 0.0
+	for ticks := uint64(0); ticks < 200_000; ticks++ {
+		want := math.Exp(-float64(ticks) * float64(tick) / tau)
+		off := math.Abs(decay(ticks)/want - 1)
+		worst = max(worst, off)
+	}
+	t.Logf("decay: off by %.1e at most", worst)
+	require.Less(t, worst, 3e-5)
+	require.InEpsilon(t, float64(tick)/tau, 1-decay(1), .001, "the weight of one tick")
+}
+
+// Finagle's formula in floating point, on the exact instants.
+func TestEWMAModel(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		gap       func(*rand.Rand) int64
+		tolerance float64
+	}{
+		{"on ticks", func(r *rand.Rand) int64 { return tick * (1 + r.Int64N(200)) }, 2e-4},
+		{"every tick", func(*rand.Rand) int64 { return tick }, 2e-4},
+		{"between ticks", func(r *rand.Rand) int64 { return tick + r.Int64N(5*second) }, .004},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(4, 4))
+			var e EWMA
+			var now int64
+			cost, stamp := 0.0, int64(0)
+			for step := range 10_000 {
+				now += tt.gap(rnd)
+				d := 2e9 * math.Exp(.5*rnd.NormFloat64())
+				e.Observe(now, int64(d))
+				if d > cost {
+					cost = d
+				} else {
+					w := math.Exp(-float64(now-stamp) / tau)
+					cost = d*(1-w) + cost*w
+				}
+				stamp = now
+				require.InEpsilon(t, cost, float64(e.Value(now)), tt.tolerance, "step %d", step)
+				ahead := rnd.Int64N(20 * second)
+				require.InEpsilon(t, cost*math.Exp(-float64(ahead)/tau), float64(e.Value(now+ahead)), tt.tolerance+.002)
+			}
+		})
+	}
+}
+
+func TestEWMAConcurrent(t *testing.T) {
+	for round := range int64(200) {
+		var e EWMA
+		now := round * tick
+		var wg sync.WaitGroup
+		for i := range int64(4) {
+			wg.Go(func() {
+				for j := range int64(50) {
+					e.Observe(now, (j*4+i+1)*ms)
+					e.Value(now)
+				}
+			})
+		}
+		wg.Wait()
+		require.InEpsilon(t, float64(200*ms), float64(e.Value(now)), 1e-5, "no peak is lost")
+	}
+}

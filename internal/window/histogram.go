@@ -1,0 +1,113 @@
+package window
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+const (
+	slot     = 60_000_000_000 // ns
+	slots    = 6              // five minutes and the one that has begun
+	subBits  = 3              // 8 buckets an octave
+	baseBits = 17             // octaves begin at 2^(baseBits+subBits) ns
+	nBuckets = 170
+	countMax = 1<<20 - 1
+	tagAt    = 40 // two counts of 20 bits, then the lap
+)
+
+// Histogram counts durations in nanoseconds, in slots of one minute, to tell
+// the quantiles of the last five. The zero value is ready to use.
+//
+// Buckets are log-linear: 8 equal ones in each octave from 2^20 ns (1.05 ms) to
+// 20.6 min, so that each is between 1/15 and 1/8 of its values wide, 9 % on
+// average; below are 8 of 131 µs each, above is one. A quantile lies in the
+// bucket of the sample of that rank and is interpolated in it: from 1.05 ms
+// to 20.6 min it is off by less than 12.5 %, on lognormal data by less than 2 %;
+// below, by less than 131 µs; above, it reads 20.6 min.
+//
+// A bucket stops at 2^20−1 samples a minute. A sample is counted once, in the
+// slot of its own instant, or dropped if the slot has been taken by a later lap
+// six minutes or more ahead. Readers do not stop writers: a sample added
+// meanwhile may be counted or not. Instants reach to 191 years.
+type Histogram struct {
+	cells [slots][nBuckets / 2]atomic.Uint64
+}
+
+// Add counts a sample. A negative d counts as 0.
+func (h *Histogram) Add(now, d int64) {
+	number, i := uint64(now)/slot, bucketOf(d)
+	add(&h.cells[number%slots][i/2], number/slots, tagAt, fieldAt(i), countMax, 1)
+}
+
+// Count returns how many samples Quantiles would take.
+func (h *Histogram) Count(now, window int64) int64 {
+	var counts [nBuckets]int64
+	return h.merge(&counts, now, window)
+}
+
+// Quantiles returns, for each q, the duration that a share q of the samples
+// does not exceed: 0 if there are none. A q outside 0 to 1 is taken as the
+// nearer of the two. It takes the samples of the window that ends at now, and
+// those up to one minute older that share a slot with them. A window beyond
+// five minutes is taken as five.
+func (h *Histogram) Quantiles(now, window int64, qs ...float64) []int64 {
+	ds := make([]int64, len(qs)) // inlined: on the caller's stack
+	h.quantiles(ds, now, window, qs)
+	return ds
+}
+
+func (h *Histogram) quantiles(ds []int64, now, window int64, qs []float64) {
+	var counts [nBuckets]int64
+	n := h.merge(&counts, now, window)
+	if n == 0 {
+		return
+	}
+	for i, q := range qs {
+		rank := min(max(q, 0), 1) * float64(n)
+		below := 0.0
+		for b, count := range counts {
+			if count > 0 && below+float64(count) >= rank {
+				low, high := bounds(b)
+				ds[i] = low + int64((rank-below)/float64(count)*float64(high-low))
+				break
+			}
+			below += float64(count)
+		}
+	}
+}
+
+func (h *Histogram) merge(counts *[nBuckets]int64, now, window int64) (n int64) {
+	last := now / slot
+	for number := max((now-max(window, 0))/slot, last-slots+1, 0); number <= last; number++ {
+		cells := &h.cells[number%slots]
+		for i := range cells {
+			pair := get(&cells[i], uint64(number)/slots, tagAt)
+			even, odd := int64(pair&countMax), int64(pair>>fieldAt(1))
+			counts[2*i] += even
+			counts[2*i+1] += odd
+			n += even + odd
+		}
+	}
+	return n
+}
+
+func fieldAt(bucket int) uint { return uint(bucket%2) * 20 }
+
+// bucketOf keeps a duration's first four binary digits, and from 2^20 ns down
+// those above 2^17.
+func bucketOf(d int64) int {
+	d = max(d, 0)
+	shift := max(bits.Len64(uint64(d))-subBits-1, baseBits)
+	return min((shift-baseBits)<<subBits+int(d>>shift), nBuckets-1)
+}
+
+// bounds returns the first duration of a bucket and the first beyond it. The
+// last bucket has no end; its bounds are equal.
+func bounds(bucket int) (low, high int64) {
+	octave := max(bucket>>subBits-1, 0)
+	low = int64(bucket-octave<<subBits) << (octave + baseBits)
+	if bucket == nBuckets-1 {
+		return low, low
+	}
+	return low, low + 1<<(octave+baseBits)
+}

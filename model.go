@@ -1,0 +1,224 @@
+package resilience
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ModelInfo describes a model: one deployment, at one provider. It can be
+// changed by a reload while the pool is in use.
+type ModelInfo struct {
+	ID            string            `json:"id"`
+	Name          string            `json:"name,omitempty"` // shared by deployments of the same model; ID
+	Provider      string            `json:"provider,omitempty"`
+	Tier          int               `json:"tier,omitempty"`   // lower tiers are tried first
+	Weight        float64           `json:"weight,omitempty"` // within a tier; 1
+	Capabilities  []string          `json:"capabilities,omitempty"`
+	ContextWindow int               `json:"contextWindow,omitempty"` // in tokens; 0 is unknown
+	Price         Price             `json:"price,omitzero"`
+	Labels        map[string]string `json:"labels,omitempty"`
+}
+
+// Price is in US dollars per million tokens. The zero Price is unknown, not
+// free; see Free.
+type Price struct {
+	Input       float64 `json:"input"`
+	CachedInput float64 `json:"cachedInput"` // Input
+	CacheWrite  float64 `json:"cacheWrite"`  // Input
+	Output      float64 `json:"output"`
+	Free        bool    `json:"free,omitempty"`
+}
+
+// Cost returns what u costs at price p in US dollars, and whether p is known.
+func (p Price) Cost(u Usage) (dollars float64, ok bool) {
+	if p.Free {
+		return 0, true
+	}
+	if p == (Price{}) {
+		return 0, false
+	}
+	or := func(price float64) float64 {
+		if price == 0 {
+			return p.Input
+		}
+		return price
+	}
+	plain := max(0, u.Input-u.CachedInput-u.CacheWrite)
+	return (float64(plain)*p.Input + float64(u.CachedInput)*or(p.CachedInput) +
+		float64(u.CacheWrite)*or(p.CacheWrite) + float64(u.Output)*p.Output) / 1e6, true
+}
+
+// Usage counts the tokens of a call. CachedInput and CacheWrite are parts of
+// Input, Reasoning is part of Output.
+type Usage struct{ Input, CachedInput, CacheWrite, Output, Reasoning int64 }
+
+// add returns u + v.
+func (u Usage) add(v Usage) Usage {
+	return Usage{u.Input + v.Input, u.CachedInput + v.CachedInput, u.CacheWrite + v.CacheWrite, u.Output + v.Output, u.Reasoning + v.Reasoning}
+}
+
+// A Model is one model of a pool: what it is and how it is doing. Features
+// meet here: they read and write Models and do not know each other.
+type Model struct {
+	id   string
+	pool *Pool
+	info atomic.Pointer[ModelInfo]
+
+	gate     atomic.Int64 // instant until which m is held; 0 is free
+	inflight atomic.Int64
+	ramp     atomic.Uint64 // bits of a float64
+	stats    *stats
+	refusal  atomic.Pointer[refusal]
+	chain    Handler // the layers below LayerRoute
+
+	mu     sync.Mutex // of what follows; held for moments
+	holds  [holders]hold
+	states map[any]any // of features, by *PerModel
+}
+
+func newModel(p *Pool, info ModelInfo) *Model {
+	m := &Model{id: info.ID, pool: p, stats: newStats()}
+	m.describe(info)
+	m.ramp.Store(math.Float64bits(1))
+	return m
+}
+
+func (m *Model) describe(info ModelInfo) {
+	if info.Name == "" {
+		info.Name = info.ID
+	}
+	if info.Weight == 0 {
+		info.Weight = 1
+	}
+	m.info.Store(&info)
+}
+
+// ID identifies the deployment, Name the model that it is a deployment of.
+func (m *Model) ID() string   { return m.id }
+func (m *Model) Name() string { return m.info.Load().Name }
+
+// Info returns the description in force. The caller must not modify its map
+// and slices.
+func (m *Model) Info() ModelInfo { return *m.info.Load() }
+
+// String returns the ID.
+func (m *Model) String() string { return m.id }
+
+// Status sums up m for people. [Model.Holds] is the whole truth.
+func (m *Model) Status() Status {
+	now := m.pool.now()
+	if m.free(now) {
+		if m.Ramp() < 1 {
+			return Degraded
+		}
+		return Available
+	}
+	if _, manual, _ := m.until(now); manual {
+		return Maintenance
+	}
+	return Unavailable
+}
+
+// Drain takes m out of rotation by hand until the time in by, or until Restore
+// if that is zero. Calls under way go on. It fails if by lacks an Actor or a
+// Reason, if the time has passed, or if the audit refuses.
+func (m *Model) Drain(ctx context.Context, by Control) error {
+	if !by.Until.IsZero() && !by.Until.After(m.pool.wall(m.pool.now())) {
+		return &ConfigError{"control.until", "has passed"}
+	}
+	err := m.pool.Audit(ctx, Change{Control: by, What: "drain", Model: m, From: m.Status().String(), To: Maintenance.String()})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.holds[HoldManual] = hold{} // a later order counts, even if it ends sooner
+	m.mu.Unlock()
+	m.Hold(ctx, Hold{By: HoldManual, Reason: by.Actor + ": " + by.Reason, Until: by.Until})
+	return nil
+}
+
+// Restore ends a Drain. Other holds stay. It fails as Drain does.
+func (m *Model) Restore(ctx context.Context, by Control) error {
+	if err := m.pool.Audit(ctx, Change{Control: by, What: "restore", Model: m, From: m.Status().String()}); err != nil {
+		return err
+	}
+	m.release(ctx, HoldManual, by.Actor+": "+by.Reason)
+	return nil
+}
+
+// InFlight counts the attempts under way.
+func (m *Model) InFlight() int64 { return m.inflight.Load() }
+
+// Latency is a moving average over the latest attempts that rises at once and
+// falls slowly (peak-EWMA, as in Finagle); 0 before the first.
+func (m *Model) Latency() time.Duration { return time.Duration(m.stats.average.Value(m.pool.now())) }
+
+// Stats describes the attempts that ended within window, at most five minutes.
+func (m *Model) Stats(window time.Duration) CallStats { return m.stats.sum(m.pool.now(), window) }
+
+// Ramp is the part of its normal traffic that m gets, from 0 to 1.
+func (m *Model) Ramp() float64 { return math.Float64frombits(m.ramp.Load()) }
+
+// SetRamp changes the part of its normal traffic that m gets; it is clamped to
+// 0 … 1. For feature authors.
+func (m *Model) SetRamp(f float64) {
+	if !(f >= 0) {
+		f = 0
+	}
+	m.ramp.Store(math.Float64bits(min(f, 1)))
+}
+
+// has reports whether m has all of capabilities.
+func (m *Model) has(capabilities []string) bool {
+	have := m.info.Load().Capabilities
+	for _, c := range capabilities {
+		if !slices.Contains(have, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// Status is a model's state as shown to people.
+type Status uint8
+
+// The states of a model.
+const (
+	Available   Status = iota
+	Degraded           // in rotation, with less than its normal traffic
+	Unavailable        // held
+	Maintenance        // held by hand
+)
+
+// String returns the state's name.
+func (s Status) String() string {
+	names := [...]string{"available", "degraded", "unavailable", "maintenance"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "unknown"
+}
+
+// PerModel holds a feature's own state for each model, as long as the model
+// lives. The zero value is ready to use. For feature authors.
+type PerModel[T any] struct{ _ [1]byte }
+
+// Of returns m's value, made with its zero value on first use. Features take
+// it while chains are built, not on every call.
+func (p *PerModel[T]) Of(m *Model) *T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v, ok := m.states[p].(*T); ok {
+		return v
+	}
+	v := new(T)
+	if m.states == nil {
+		m.states = map[any]any{}
+	}
+	m.states[p] = v
+	return v
+}

@@ -1,0 +1,363 @@
+package resilience
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmmv-hive/resilience/internal/settings"
+)
+
+// A Pool is a set of models and the features that protect them.
+type Pool struct {
+	base        time.Time // of the pool's clock
+	layers      Handler   // from LayerObserve to LayerRoute
+	router      func(ctx context.Context, r *Route, next Handler) error
+	picker      Picker
+	retryBudget func() bool
+	timeouts    atomic.Pointer[timeouts]
+	roster      atomic.Pointer[roster]
+	bypass      atomic.Bool
+	draining    atomic.Bool
+	running     atomic.Bool
+	open        atomic.Int64 // calls
+	ids         atomic.Uint64
+	events      hub
+
+	log        *slog.Logger
+	random     *random
+	rules      []func(error) Kind
+	audits     []func(context.Context, Change) error
+	background []work
+	resets     []func(*Model)
+
+	mu      sync.Mutex // of changes to the roster and the configuration
+	setup   *Setup
+	drained chan struct{} // closed when draining and open is 0
+}
+
+// roster is the pool's models in one generation. It does not change.
+type roster struct {
+	generation uint64
+	models     []*Model
+	byID       map[string]*Model
+}
+
+// random is a source of chance that may be shared, for [Seed].
+type random struct {
+	mu  sync.Mutex
+	src *rand.Rand
+}
+
+// NewPool installs features. All that is wrong with them is reported at once,
+// as joined errors of type [*ConfigError].
+func NewPool(features ...Feature) (*Pool, error) {
+	p := &Pool{base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{})}
+	p.roster.Store(&roster{generation: 1})
+	p.setup = &Setup{pool: p, sections: map[string]*section{}}
+	if err := p.install(features); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// install installs features and builds the layers anew.
+func (p *Pool) install(features []Feature) error {
+	s := p.setup
+	s.install(features)
+	problems := append(s.problems, checkInfos("models", s.infos)...)
+	s.problems = nil
+	var plans []*plan
+	for _, f := range s.files {
+		plan, err := f.begin(p)
+		problems = append(problems, err)
+		plans = append(plans, plan)
+	}
+	s.files = nil
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	p.layers = s.chain(nil, LayerObserve, LayerCache, p.route)
+	old := p.roster.Load()
+	for _, m := range old.models {
+		m.chain = s.chain(m, LayerRetry, LayerFault, measure)
+	}
+	if len(old.models) == 0 && len(s.infos) > 0 {
+		p.publish(s.infos)
+	}
+	for _, plan := range plans {
+		p.apply(plan)
+	}
+	return nil
+}
+
+// publish makes infos the pool's models. A model that was there before stays
+// the same Model, with all that is known about it. The caller has p.mu or is
+// alone.
+func (p *Pool) publish(infos []ModelInfo) {
+	old := p.roster.Load()
+	next := &roster{generation: old.generation + 1, byID: make(map[string]*Model, len(infos))}
+	for _, info := range infos {
+		m := old.byID[info.ID]
+		if m == nil {
+			m = newModel(p, info)
+			m.chain = p.setup.chain(m, LayerRetry, LayerFault, measure)
+		} else {
+			m.describe(info)
+		}
+		next.models = append(next.models, m)
+		next.byID[info.ID] = m
+	}
+	p.roster.Store(next)
+}
+
+// bind makes sure that the pool has models of these IDs, as far as it may
+// learn of new ones.
+func (p *Pool) bind(ids []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.roster.Load()
+	var infos []ModelInfo
+	for _, m := range r.models {
+		infos = append(infos, m.Info())
+	}
+	var errs []error
+	added := false
+	for _, id := range ids {
+		switch {
+		case r.byID[id] != nil:
+		case p.setup.closed:
+			problem := "is not among the pool's models"
+			if near := settings.Nearest(id, modelIDs(r.models)); near != "" {
+				problem += fmt.Sprintf("; did you mean %q?", near)
+			}
+			errs = append(errs, &ConfigError{"client.bind." + id, problem})
+		default:
+			infos = append(infos, ModelInfo{ID: id})
+			added = true
+		}
+	}
+	if len(errs) == 0 && added {
+		p.publish(infos)
+	}
+	return errors.Join(errs...)
+}
+
+func modelIDs(models []*Model) (ids []string) {
+	for _, m := range models {
+		ids = append(ids, m.id)
+	}
+	return ids
+}
+
+// unknown is the error of a call that names a model nobody has bound.
+func (p *Pool) unknown(name string, t *table) error {
+	reason := fmt.Sprintf("no model %q is bound", printable(name))
+	var names []string
+	for n := range t.only {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	if near := settings.Nearest(name, names); near != "" {
+		reason += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return &Error{Kind: NotFound, reason: reason, refused: true, gaveUp: true}
+}
+
+// Models returns the pool's models in the order of their declaration, and
+// Model the one with this ID or nil.
+func (p *Pool) Models() []*Model       { return slices.Clone(p.roster.Load().models) }
+func (p *Pool) Model(id string) *Model { return p.roster.Load().byID[id] }
+
+// Generation numbers the configurations in force, from 1.
+func (p *Pool) Generation() uint64 { return p.roster.Load().generation }
+
+// InFlight counts the pool's open calls.
+func (p *Pool) InFlight() int64 { return p.open.Load() }
+
+// close ends a call, and with the last one a drain.
+func (p *Pool) close() {
+	if p.open.Add(-1) == 0 && p.draining.Load() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		select {
+		case <-p.drained:
+		default:
+			close(p.drained)
+		}
+	}
+}
+
+// Drain refuses new calls, for good, and waits for the calls that are open. If
+// ctx ends first, the error says how many were left. It may be called more
+// than once.
+func (p *Pool) Drain(ctx context.Context) error {
+	p.open.Add(1) // so that the last call, this one if there is no other, closes drained
+	p.draining.Store(true)
+	p.close()
+	select {
+	case <-p.drained:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("resilience: drain ended with %d calls open: %w", p.open.Load(), context.Cause(ctx))
+	}
+}
+
+// Reset makes every feature forget what it holds against m, and lifts all
+// holds but a manual one. It fails if the audit refuses.
+func (p *Pool) Reset(ctx context.Context, m *Model, by Control) error {
+	if err := p.Audit(ctx, Change{Control: by, What: "reset", Model: m, From: m.Status().String()}); err != nil {
+		return err
+	}
+	for _, reset := range p.resets {
+		reset(m)
+	}
+	for hold := HoldManual + 1; int(hold) < holders; hold++ {
+		m.release(ctx, hold, by.Actor+": "+by.Reason)
+	}
+	m.SetRamp(1)
+	return nil
+}
+
+// A Verdict says whether a model can be used now, and why not.
+type Verdict struct {
+	Model  *Model
+	Usable bool
+	Reason string // what holds it, or who refused
+	Holds  []Hold
+	Until  time.Time // when to ask again, if known
+}
+
+// String puts v in one line.
+func (v Verdict) String() string {
+	if v.Usable {
+		return v.Model.id + " usable" + v.Reason
+	}
+	if v.Until.IsZero() {
+		return v.Model.id + " " + v.Reason
+	}
+	return v.Model.id + " " + v.Reason + " until " + v.Until.Format(time.TimeOnly)
+}
+
+func verdict(m *Model) Verdict {
+	v := Verdict{Model: m, Holds: m.Holds()}
+	if len(v.Holds) == 0 {
+		v.Usable = true
+		if ramp := m.Ramp(); ramp < 1 {
+			v.Reason = fmt.Sprintf(", at %.0f %% of its traffic", 100*ramp)
+		}
+		return v
+	}
+	var reasons []string
+	last := v.Holds[0].Until
+	for _, h := range v.Holds {
+		reason := "held by " + h.By.String()
+		if h.Reason != "" {
+			reason += " (" + h.Reason + ")"
+		}
+		reasons = append(reasons, reason)
+		if h.Until.IsZero() || last.IsZero() {
+			last = time.Time{}
+		} else if h.Until.After(last) {
+			last = h.Until
+		}
+	}
+	v.Reason, v.Until = strings.Join(reasons, ", "), last
+	if last.IsZero() {
+		v.Reason += " until lifted"
+	}
+	return v
+}
+
+// Explain says of each model with this name or ID, or of all if it is empty,
+// why it would or would not be picked now, in the order of tier, then of
+// declaration.
+func (p *Pool) Explain(name string) []Verdict {
+	var list []Verdict
+	for _, m := range p.roster.Load().models {
+		if name == "" || name == m.id || name == m.Name() {
+			list = append(list, verdict(m))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Verdict) int {
+		return cmp.Compare(a.Model.info.Load().Tier, b.Model.info.Load().Tier)
+	})
+	return list
+}
+
+// Stack describes the installed layers, outermost first, with the settings in
+// effect.
+func (p *Pool) Stack() []string {
+	var lines []string
+	add := func(layer Layer, f Feature) {
+		line := fmt.Sprintf("%-8s %T", layer, f)
+		if s, ok := f.(fmt.Stringer); ok { // says its own name
+			line = fmt.Sprintf("%-8s %s", layer, s)
+		}
+		lines = append(lines, line)
+	}
+	for at := range layers {
+		for _, w := range p.setup.wraps[at] {
+			add(Layer(at), w.feature)
+		}
+		switch Layer(at) {
+		case LayerRoute:
+			if p.setup.routeBy != nil {
+				add(LayerRoute, p.setup.routeBy)
+			}
+		case LayerTimeout:
+			if t := p.timeouts.Load(); t != nil {
+				lines = append(lines, fmt.Sprintf("%-8s %s", LayerTimeout, t))
+			}
+		}
+	}
+	if p.bypass.Load() {
+		lines = append(lines, "bypassed: none of these is in effect")
+	}
+	return lines
+}
+
+// Log returns the pool's logger, Rand a random number in [0, 1), and Now the
+// pool's clock, which started with the pool. For feature authors.
+func (p *Pool) Log() *slog.Logger  { return p.log }
+func (p *Pool) Now() time.Duration { return time.Duration(p.now()) }
+func (p *Pool) Rand() float64 {
+	if p.random == nil {
+		return rand.Float64() //nolint:gosec // chance, not secrecy
+	}
+	p.random.mu.Lock()
+	defer p.random.mu.Unlock()
+	return p.random.src.Float64()
+}
+
+// intn returns a random number in [0, n).
+func (p *Pool) intn(n int) int {
+	if p.random == nil {
+		return rand.IntN(n) //nolint:gosec // chance, not secrecy
+	}
+	p.random.mu.Lock()
+	defer p.random.mu.Unlock()
+	return p.random.src.IntN(n)
+}
+
+// At returns the wall-clock time of an instant of the pool's clock. For
+// feature authors.
+func (p *Pool) At(now time.Duration) time.Time { return p.wall(int64(now)) }
+
+func (p *Pool) now() int64 { return int64(time.Since(p.base)) }
+
+func (p *Pool) wall(now int64) time.Time {
+	if now == math.MaxInt64 {
+		return time.Time{}
+	}
+	return p.base.Add(time.Duration(now))
+}

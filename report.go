@@ -1,0 +1,133 @@
+package resilience
+
+import (
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Report says how a call went. It is a slog.LogValuer.
+type Report struct {
+	Call       uint64
+	Op         string
+	Model      *Model    // that answered, or nil
+	Attempts   []Attempt // all of them, in order
+	Skipped    []Verdict // models that were not tried because something holds them
+	Usage      Usage     // summed over attempts
+	Cost       float64   // in US dollars, of all attempts whose price is known
+	Duration   time.Duration
+	Generation uint64 // of the configuration
+
+	Substituted bool // answered by another name than was asked for
+	LastResort  bool // answered by a model that was held
+	Defaulted   bool // answered by Hooks.Default
+	Bypassed    bool // the library was out of the path
+}
+
+// LogValue implements [slog.LogValuer].
+func (r Report) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.Uint64("call", r.Call)}
+	if r.Op != "" {
+		attrs = append(attrs, slog.String("op", r.Op))
+	}
+	if r.Model != nil {
+		attrs = append(attrs, slog.String("model", r.Model.id))
+	}
+	attrs = append(attrs, slog.Duration("took", r.Duration), slog.Uint64("generation", r.Generation))
+	attrs = append(attrs, trailAttrs(r.Attempts, r.Skipped)...)
+	if r.Cost != 0 {
+		attrs = append(attrs, slog.Float64("cost", r.Cost))
+	}
+	flag := func(name string, set bool) {
+		if set {
+			attrs = append(attrs, slog.Bool(name, true))
+		}
+	}
+	flag("substituted", r.Substituted)
+	flag("lastResort", r.LastResort)
+	flag("defaulted", r.Defaulted)
+	flag("bypassed", r.Bypassed)
+	return slog.GroupValue(attrs...)
+}
+
+// trailAttrs are attempts and skipped models as attributes a1, a2 … and
+// skipped.
+func trailAttrs(attempts []Attempt, skipped []Verdict) (attrs []slog.Attr) {
+	for i, a := range attempts {
+		attrs = append(attrs, slog.String("a"+strconv.Itoa(i+1), a.line()))
+	}
+	if len(skipped) > 0 {
+		lines := make([]string, len(skipped))
+		for i, v := range skipped {
+			lines[i] = v.String()
+		}
+		attrs = append(attrs, slog.String("skipped", strings.Join(lines, " · ")))
+	}
+	return attrs
+}
+
+// An Attempt is one try of one model.
+type Attempt struct {
+	Model     *Model
+	Start     time.Time
+	Wait      time.Duration // before it: backoff or queue
+	Duration  time.Duration
+	Usage     Usage
+	Cost      float64 // US dollars; 0 if the price is unknown
+	Kind      Kind    // zero if it succeeded
+	Status    int
+	RequestID string // the provider's
+	Reason    string // why it failed and what was done about it
+	Err       error
+}
+
+// line is an attempt in one line, such as
+// "gpt-5 overloaded 529 1.2s req_8Kd → elsewhere".
+func (a Attempt) line() string {
+	var b strings.Builder
+	if a.Model != nil {
+		b.WriteString(a.Model.id + " ")
+	}
+	if a.Kind == 0 {
+		b.WriteString("ok " + seconds(a.Duration))
+		return b.String()
+	}
+	b.WriteString(a.Kind.String())
+	what, then, ok := strings.Cut(a.Reason, arrow)
+	if what != "" {
+		b.WriteString(" " + what)
+	}
+	b.WriteString(" after " + seconds(a.Duration))
+	if a.RequestID != "" {
+		b.WriteString(" " + a.RequestID)
+	}
+	if ok {
+		b.WriteString(arrow + then)
+	}
+	return b.String()
+}
+
+// arrow parts why an attempt failed from what was done about it.
+const arrow = " → "
+
+// trail is what a call remembers once something went wrong, or from the start
+// if a report is wanted.
+type trail struct {
+	attempts []Attempt
+	tried    []uint16 // positions beyond what Call.tried holds
+	refused  []Verdict
+	wait     time.Duration
+	usage    Usage
+	cost     float64
+}
+
+// then notes what was done after the latest attempt failed.
+func (t *trail) then(what string) {
+	if t == nil || len(t.attempts) == 0 {
+		return
+	}
+	if last := &t.attempts[len(t.attempts)-1]; last.Kind != 0 && !strings.Contains(last.Reason, arrow) {
+		last.Reason += arrow + what
+	}
+}

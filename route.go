@@ -1,0 +1,331 @@
+package resilience
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+)
+
+// table is what a client's calls may go to in one generation of the
+// configuration. It does not change.
+type table struct {
+	generation uint64
+	entries    []entry           // by tier, then in the order of binding
+	tiers      []int             // where each tier ends
+	only       map[string]*table // by name and by ID
+}
+
+type entry struct {
+	model *Model
+	pos   uint16 // in the client's list of callers
+}
+
+func newTable(generation uint64, models []*Model) *table {
+	t := &table{generation: generation}
+	for i, m := range models {
+		t.entries = append(t.entries, entry{m, uint16(i)})
+	}
+	slices.SortStableFunc(t.entries, func(a, b entry) int {
+		return a.model.info.Load().Tier - b.model.info.Load().Tier
+	})
+	t.cut()
+	t.only = map[string]*table{}
+	for _, e := range t.entries {
+		t.under(e.model.id, e)
+		if name := e.model.Name(); name != e.model.id {
+			t.under(name, e)
+		}
+	}
+	for _, sub := range t.only {
+		sub.cut()
+	}
+	return t
+}
+
+func (t *table) under(name string, e entry) {
+	sub := t.only[name]
+	if sub == nil {
+		sub = &table{generation: t.generation}
+		t.only[name] = sub
+	}
+	sub.entries = append(sub.entries, e)
+}
+
+// cut finds where the tiers end.
+func (t *table) cut() {
+	for i, e := range t.entries {
+		if i > 0 && e.model.info.Load().Tier != t.entries[i-1].model.info.Load().Tier {
+			t.tiers = append(t.tiers, i)
+		}
+	}
+	t.tiers = append(t.tiers, len(t.entries))
+}
+
+// restrict returns the part of t that opts allow: the model that was asked
+// for, and then what may stand in for it. Unknown is a name that is not bound.
+func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {
+	sub = t.only[opts.Model]
+	if sub == nil {
+		return nil, opts.Model
+	}
+	if len(opts.Fallbacks) == 0 {
+		return sub, ""
+	}
+	all := &table{generation: t.generation, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	for _, name := range opts.Fallbacks {
+		more := t.only[name]
+		if more == nil {
+			return nil, name
+		}
+		for _, e := range more.entries {
+			if !slices.Contains(all.entries, e) {
+				all.entries = append(all.entries, e)
+			}
+		}
+		all.tiers = append(all.tiers, len(all.entries))
+	}
+	return all, ""
+}
+
+// A Route is a [Call] at LayerRoute, which alone chooses models. For feature
+// authors.
+type Route Call
+
+// Call returns the call.
+func (r *Route) Call() *Call { return (*Call)(r) }
+
+// holdPatience is the longest limit of a provider that a call waits for when
+// there is no other model.
+const holdPatience = 5 * time.Second
+
+// Next picks a model that the call has not tried, makes it the call's model
+// and returns it, or nil when there is none. With lastResort it may be held,
+// though never by hand; the one that is free soonest comes first. A call that
+// has tried nothing, and finds every model held by a provider's limit of which
+// one ends within five seconds, waits for that one if its deadline allows.
+func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
+	c := r.Call()
+	from := c.model
+	e, ok := r.pick()
+	if !ok && lastResort {
+		e, ok = r.soonest()
+		c.lastResort = ok
+	}
+	if !ok && c.attempts == 0 && c.ntried == 0 && r.outwait(ctx) {
+		e, ok = r.pick()
+	}
+	if !ok {
+		return nil
+	}
+	c.try(e)
+	if from != nil && c.pool.Wants(EventFallback) {
+		c.pool.Emit(ctx, Event{Kind: EventFallback, From: from.id, To: e.model.id, Model: e.model})
+	}
+	return e.model
+}
+
+// None returns the error of a call for which Next returned nil at once.
+func (r *Route) None() error { return &rejection{reason: "no model is available"} }
+
+// Larger restricts the call to models whose context window is larger than that
+// of the model it has just tried, as far as both are known.
+func (r *Route) Larger() {
+	r.window = max(r.window, int32(min(r.model.info.Load().ContextWindow, math.MaxInt32)), 1)
+}
+
+// pick asks the picker tier by tier, or takes the first model that may be used.
+func (r *Route) pick() (entry, bool) {
+	c := r.Call()
+	from := 0
+	for _, to := range c.table.tiers {
+		if p := c.pool.picker; p != nil {
+			tier := Candidates{c, c.table.entries[from:to]}
+			if m := p.Pick(c, tier); m != nil {
+				if e, ok := tier.entry(m); ok {
+					return e, true
+				}
+			}
+		}
+		for _, e := range c.table.entries[from:to] {
+			if c.usable(e, false) {
+				return e, true
+			}
+		}
+		from = to
+	}
+	return entry{}, false
+}
+
+// soonest picks the held model that is free first.
+func (r *Route) soonest() (best entry, ok bool) {
+	c := r.Call()
+	first := int64(math.MaxInt64)
+	for _, e := range c.table.entries {
+		if !c.usable(e, true) {
+			continue
+		}
+		if at, manual, _ := e.model.until(c.clock); !manual && (!ok || at < first) {
+			best, first, ok = e, at, true
+		}
+	}
+	return best, ok
+}
+
+// outwait waits for the first model that only a limit holds.
+func (r *Route) outwait(ctx context.Context) bool {
+	c := r.Call()
+	now := c.pool.now()
+	first := int64(math.MaxInt64)
+	for _, e := range c.table.entries {
+		if !c.usable(e, true) {
+			continue
+		}
+		if at, _, limit := e.model.until(now); limit {
+			first = min(first, at)
+		}
+	}
+	if first == math.MaxInt64 {
+		return false
+	}
+	wait := time.Duration(first - now)
+	if wait > holdPatience || wait >= c.Left() {
+		return false
+	}
+	// Those who wait must not all arrive at the same instant.
+	wait += time.Duration(c.pool.Rand() * float64(wait) / 4)
+	return c.Sleep(ctx, wait) == nil
+}
+
+// usable reports whether e may be tried now, or, with held, but for its holds.
+func (c *Call) usable(e entry, held bool) bool {
+	if c.has(e.pos) {
+		return false
+	}
+	if !held && e.model.gate.Load() != 0 && !e.model.free(c.clock) {
+		return false
+	}
+	if c.opts != nil && len(c.opts.Require) > 0 && !e.model.has(c.opts.Require) {
+		return false
+	}
+	return c.window == 0 || e.model.info.Load().ContextWindow > int(c.window)
+}
+
+func (c *Call) has(pos uint16) bool {
+	if slices.Contains(c.tried[:c.ntried], pos) {
+		return true
+	}
+	return c.trail != nil && slices.Contains(c.trail.tried, pos)
+}
+
+// try makes e the call's model.
+func (c *Call) try(e entry) {
+	if int(c.ntried) < len(c.tried) {
+		c.tried[c.ntried] = e.pos
+		c.ntried++
+	} else {
+		t := c.record()
+		t.tried = append(t.tried, e.pos)
+	}
+	c.model, c.pos = e.model, e.pos
+}
+
+// A Picker chooses the model to try next, or nil to leave it to the order of
+// from. Pick must not block and must not keep from. For feature authors.
+type Picker interface {
+	Pick(c *Call, from Candidates) *Model
+}
+
+// Candidates is a view of the models of one tier. For feature authors.
+type Candidates struct {
+	call    *Call
+	entries []entry
+}
+
+// Len counts the models of the tier, and At returns the i-th, or nil if it may
+// not be used now.
+func (c Candidates) Len() int { return len(c.entries) }
+func (c Candidates) At(i int) *Model {
+	e := c.entries[i]
+	if !c.call.usable(e, false) {
+		return nil
+	}
+	c.call.seen = [2]uint16{uint16(i), c.call.seen[0]}
+	return e.model
+}
+
+// Two returns two distinct usable models drawn at random; b is nil if there is
+// only one, and a as well if there is none. It costs the same for 5 models and
+// for 5,000, unless most are held.
+func (c Candidates) Two() (a, b *Model) {
+	n := len(c.entries)
+	if n == 0 {
+		return nil, nil
+	}
+	const draws = 16 // with 90 % held, all of them miss in 1 of 5 cases
+	for range draws {
+		m := c.At(c.call.pool.intn(n))
+		switch {
+		case m == nil || m == a:
+		case a == nil:
+			a = m
+		default:
+			return a, m
+		}
+	}
+	first := c.call.pool.intn(n)
+	for i := range n {
+		m := c.At((first + i) % n)
+		switch {
+		case m == nil || m == a:
+		case a == nil:
+			a = m
+		default:
+			return a, m
+		}
+	}
+	return a, nil
+}
+
+// entry finds the one that a picker chose, most likely where it looked last.
+func (c Candidates) entry(m *Model) (entry, bool) {
+	for _, i := range c.call.seen {
+		if int(i) < len(c.entries) && c.entries[i].model == m {
+			return c.entries[i], c.call.usable(c.entries[i], false)
+		}
+	}
+	for _, e := range c.entries {
+		if e.model == m {
+			return e, c.call.usable(e, false)
+		}
+	}
+	return entry{}, false
+}
+
+// route is the handler at LayerRoute.
+func (p *Pool) route(ctx context.Context, c *Call) error {
+	if p.router != nil {
+		return p.router(ctx, (*Route)(c), dispatch)
+	}
+	r := (*Route)(c)
+	if r.Next(ctx, false) == nil {
+		return r.None()
+	}
+	return dispatch(ctx, c)
+}
+
+// dispatch sends a call to its model, and notes a refusal that came before any
+// attempt.
+func dispatch(ctx context.Context, c *Call) error {
+	before := c.attempts
+	err := c.model.chain(ctx, c)
+	if err != nil && c.attempts == before {
+		t := c.record()
+		t.then("elsewhere")
+		if len(t.refused) < maxSkipped {
+			v := Verdict{Model: c.model, Reason: err.Error(), Holds: c.model.Holds()}
+			t.refused = append(t.refused, v)
+		}
+	}
+	return err
+}

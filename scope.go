@@ -1,0 +1,112 @@
+package resilience
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// scope is a context with a deadline of its own that costs nothing until
+// somebody asks for Done: only then is a standard context made behind it.
+type scope struct {
+	parent   context.Context
+	armed    atomic.Pointer[arm]
+	pool     *Pool
+	deadline int64         // on the pool's clock; 0 for none
+	cause    *timeoutError // of the deadline
+}
+
+type arm struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+// ended stands behind every scope that was over before anyone asked.
+var ended = func() *arm {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &arm{ctx, cancel}
+}()
+
+func (s *scope) arm() *arm {
+	if a := s.armed.Load(); a != nil {
+		return a
+	}
+	a := &arm{}
+	if s.deadline == 0 {
+		a.Context, a.cancel = context.WithCancel(s.parent)
+	} else {
+		a.Context, a.cancel = context.WithDeadlineCause(s.parent, s.pool.wall(s.deadline), s.cause)
+	}
+	if s.armed.CompareAndSwap(nil, a) {
+		return a
+	}
+	a.cancel()
+	return s.armed.Load()
+}
+
+func (s *scope) cancel() {
+	if !s.armed.CompareAndSwap(nil, ended) {
+		s.armed.Load().cancel()
+	}
+}
+
+// Done implements [context.Context].
+func (s *scope) Done() <-chan struct{} { return s.arm().Done() }
+
+// Err implements [context.Context].
+func (s *scope) Err() error {
+	a := s.armed.Load()
+	if a == nil {
+		if s.parent.Err() == nil && (s.deadline == 0 || s.pool.now() < s.deadline) {
+			return nil
+		}
+		a = s.arm()
+	}
+	return a.Err()
+}
+
+// Deadline implements [context.Context].
+func (s *scope) Deadline() (time.Time, bool) {
+	d, ok := s.parent.Deadline()
+	if s.deadline != 0 {
+		if own := s.pool.wall(s.deadline); !ok || own.Before(d) {
+			return own, true
+		}
+	}
+	return d, ok
+}
+
+// Value implements [context.Context]. An armed scope answers from the context
+// behind it, so that children attach to that one without a goroutine.
+func (s *scope) Value(key any) any {
+	if a := s.armed.Load(); a != nil && a != ended {
+		return a.Context.Value(key)
+	}
+	return s.parent.Value(key)
+}
+
+// timeoutError is the cause of a deadline of ours. It names the setting that
+// changes it. net/http and others return causes as they are, so it is what
+// callers often see: it has Timeout and unwraps to context.DeadlineExceeded.
+type timeoutError struct {
+	setting string
+	after   time.Duration
+}
+
+func (e *timeoutError) Error() string {
+	return "timed out after " + strings.TrimSuffix(e.after.String(), "m0s") + minutes(e.after) + " (" + e.setting + ")"
+}
+
+// minutes restores the unit that trimming zero seconds took away.
+func minutes(d time.Duration) string {
+	if strings.HasSuffix(d.String(), "m0s") {
+		return "m"
+	}
+	return ""
+}
+
+func (*timeoutError) Unwrap() error   { return context.DeadlineExceeded }
+func (*timeoutError) Timeout() bool   { return true }
+func (*timeoutError) Temporary() bool { return true }

@@ -1,0 +1,32 @@
+package resilience
+
+import "log/slog"
+
+// A Secret is text that prints as "[redacted]", whatever prints it: fmt with
+// any verb, log/slog, encoding/json. The zero Secret is empty.
+type Secret struct{ text *string }
+
+// NewSecret returns a secret of text.
+func NewSecret(text string) Secret { return Secret{&text} }
+
+// Reveal returns the text.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+const redacted = "[redacted]"
+
+// String returns "[redacted]", and so do the following, in their formats.
+func (s Secret) String() string               { return redacted }
+func (s Secret) GoString() string             { return redacted }
+func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText makes s a secret of text.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = NewSecret(string(text))
+	return nil
+}

@@ -1,0 +1,96 @@
+package resilience
+
+import (
+	"time"
+
+	"github.com/cmmv-hive/resilience/internal/window"
+)
+
+// CallStats sums up the attempts that ended within a window.
+type CallStats struct {
+	Calls     int64 // all but those that the caller canceled
+	Failures  int64 // that speak against the model
+	Throttled int64 // RateLimited
+	P50, P95  time.Duration
+	P99       time.Duration // of successes and failures alike
+	ErrorRate float64       // Failures / Calls, 0 without calls
+	PerSecond float64       // Calls per second of the window
+	Usage     Usage
+	Cost      float64 // US dollars
+}
+
+// What stats count.
+const (
+	countCalls = iota
+	countFailures
+	countThrottled
+	countInput
+	countCached
+	countWrite
+	countOutput
+	countReasoning
+	countNanos // of a dollar
+	counters
+)
+
+const (
+	statsBucket = 10 * time.Second
+	statsWindow = 5 * time.Minute
+)
+
+// stats are a model's attempts over five minutes. They are lock-free.
+type stats struct {
+	counts  *window.Counts
+	spread  window.Histogram
+	average window.EWMA
+}
+
+func newStats() *stats {
+	return &stats{
+		counts: window.NewCounts(int64(statsBucket), int(statsWindow/statsBucket), counters),
+	}
+}
+
+// record counts an attempt that ended at now after took.
+func (s *stats) record(now, took int64, k Kind) {
+	if k == Canceled {
+		return
+	}
+	s.counts.Add(now, countCalls, 1)
+	switch {
+	case k == 0:
+	case k == RateLimited:
+		s.counts.Add(now, countThrottled, 1)
+	case k.Against():
+		s.counts.Add(now, countFailures, 1)
+	}
+	s.spread.Add(now, took)
+	s.average.Observe(now, took)
+}
+
+// spend counts what an attempt used.
+func (s *stats) spend(now int64, u Usage, dollars float64) {
+	s.counts.Add(now, countInput, u.Input)
+	s.counts.Add(now, countCached, u.CachedInput)
+	s.counts.Add(now, countWrite, u.CacheWrite)
+	s.counts.Add(now, countOutput, u.Output)
+	s.counts.Add(now, countReasoning, u.Reasoning)
+	s.counts.Add(now, countNanos, int64(dollars*1e9))
+}
+
+func (s *stats) sum(now int64, over time.Duration) CallStats {
+	over = min(max(over, 0), statsWindow)
+	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls,
+		countInput, countCached, countWrite, countOutput, countReasoning, countNanos)
+	q := s.spread.Quantiles(now, int64(over), 0.50, 0.95, 0.99)
+	c := CallStats{
+		Throttled: n[0], Failures: n[1], Calls: n[2],
+		P50: time.Duration(q[0]), P95: time.Duration(q[1]), P99: time.Duration(q[2]),
+		Usage: Usage{n[3], n[4], n[5], n[6], n[7]}, Cost: float64(n[8]) / 1e9,
+	}
+	if c.Calls > 0 {
+		c.ErrorRate = float64(c.Failures) / float64(c.Calls)
+		c.PerSecond = float64(c.Calls) / over.Seconds()
+	}
+	return c
+}

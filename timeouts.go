@@ -1,0 +1,156 @@
+package resilience
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/cmmv-hive/resilience/internal/settings"
+)
+
+// Timeouts bounds calls and attempts. It is a [Feature]; a pool without it
+// leaves time to the callers' contexts. Zero means the default, negative means
+// no bound. Fields set in Ops, by [CallOptions].Op, lie over the fields beside
+// it, and those in Models, by a model's name or ID, over both.
+//
+// An attempt that runs out of time fails as [TimedOut], with an error that
+// names the setting. A late answer is an answer; a late failure ends the call.
+type Timeouts struct {
+	Call    time.Duration `json:"call" default:"2m"`     // the whole call
+	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt
+
+	// ObserveOnly bounds nothing, and reports what would have been cut short
+	// as an [EventWarning] with Would set.
+	ObserveOnly bool `json:"observeOnly"`
+
+	Ops    map[string]Timeouts `json:"ops,omitempty"`
+	Models map[string]Timeouts `json:"models,omitempty"` // Attempt only
+}
+
+// timeouts are Timeouts in force.
+type timeouts struct {
+	bounds
+	observe bool
+	text    string
+	ops     map[string]*bounds
+	models  map[string]*bounds // by name or ID, then by op
+}
+
+// bounds are the limits of one operation, with the errors that name them.
+type bounds struct {
+	forCall, forAttempt     time.Duration
+	callCause, attemptCause *timeoutError
+	ops                     map[string]*bounds
+}
+
+// Install implements [Feature].
+func (t Timeouts) Install(s *Setup) error {
+	ready, err := t.prepare("timeouts")
+	if err != nil {
+		return err
+	}
+	s.pool.timeouts.Store(ready)
+	s.Configure("timeouts", func(raw json.RawMessage) (func(), error) {
+		next := t
+		if raw != nil {
+			next = Timeouts{}
+			if err := decode("timeouts", raw, &next); err != nil {
+				return nil, err
+			}
+		}
+		ready, err := next.prepare("timeouts")
+		return func() { s.pool.timeouts.Store(ready) }, err
+	})
+	return nil
+}
+
+func (t Timeouts) prepare(path string) (*timeouts, error) {
+	if err := problems(settings.Check(path, &t)); err != nil {
+		return nil, err
+	}
+	base := t
+	base.Ops, base.Models = nil, nil
+	settings.Fill(&base)
+	ready := &timeouts{bounds: base.bounds("Timeouts"), observe: t.ObserveOnly, text: settings.Describe(t)}
+	if len(t.Ops) > 0 {
+		ready.ops = map[string]*bounds{}
+	}
+	for op, over := range t.Ops {
+		b := settings.Overlay(base, over).bounds("Timeouts.Ops[" + op + "]")
+		ready.ops[op] = &b
+	}
+	if len(t.Models) > 0 {
+		ready.models = map[string]*bounds{}
+	}
+	for name, over := range t.Models {
+		b := settings.Overlay(base, over).bounds("Timeouts.Models[" + name + "]")
+		b.ops = map[string]*bounds{}
+		for op, forOp := range t.Ops {
+			both := settings.Overlay(settings.Overlay(base, forOp), over).bounds("Timeouts.Models[" + name + "]")
+			b.ops[op] = &both
+		}
+		ready.models[name] = &b
+	}
+	return ready, nil
+}
+
+func (t Timeouts) bounds(setting string) bounds {
+	return bounds{
+		forCall: t.Call, callCause: &timeoutError{setting + ".Call", t.Call},
+		forAttempt: t.Attempt, attemptCause: &timeoutError{setting + ".Attempt", t.Attempt},
+	}
+}
+
+// String returns the settings in effect.
+func (t *timeouts) String() string { return "timeouts " + t.text }
+
+// call and attempt return the bounds of c and of its next attempt, zero or
+// less for none.
+func (t *timeouts) call(c *Call) (time.Duration, *timeoutError) {
+	b := &t.bounds
+	if t.ops != nil {
+		if forOp := t.ops[c.Op()]; forOp != nil {
+			b = forOp
+		}
+	}
+	return t.enforced(b.forCall, b.callCause)
+}
+
+func (t *timeouts) attempt(c *Call) (time.Duration, *timeoutError) {
+	b := t.of(c)
+	return t.enforced(b.forAttempt, b.attemptCause)
+}
+
+func (t *timeouts) enforced(d time.Duration, cause *timeoutError) (time.Duration, *timeoutError) {
+	if t.observe {
+		return 0, nil
+	}
+	return d, cause
+}
+
+func (t *timeouts) of(c *Call) *bounds {
+	if t.models != nil {
+		b := t.models[c.model.id]
+		if b == nil {
+			b = t.models[c.model.Name()]
+		}
+		if b != nil {
+			if forOp := b.ops[c.Op()]; forOp != nil {
+				return forOp
+			}
+			return b
+		}
+	}
+	if t.ops != nil {
+		if b := t.ops[c.Op()]; b != nil {
+			return b
+		}
+	}
+	return &t.bounds
+}
+
+// would reports an attempt that ObserveOnly spared.
+func (t *timeouts) would(a *attempt, took time.Duration) {
+	if b := t.of(a.call); b.forAttempt > 0 && took > b.forAttempt {
+		a.pool.Emit(a, Event{Kind: EventWarning, Model: a.model, Duration: took, Reason: b.attemptCause.Error(), Would: true})
+	}
+}
