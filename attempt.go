@@ -17,12 +17,8 @@ type attempt struct {
 	call  *Call
 	model *Model
 	start int64
-	note  atomic.Pointer[note]
-	usage Usage
+	told  atomic.Pointer[Usage]
 }
-
-// note is what a callee tells about its attempt on the side.
-type note struct{ usage Usage }
 
 type attemptKey struct{}
 
@@ -46,12 +42,11 @@ func ReportUsage(ctx context.Context, u Usage) {
 		return
 	}
 	for {
-		old := a.note.Load()
-		n := &note{usage: u}
+		old, sum := a.told.Load(), u
 		if old != nil {
-			n.usage = old.usage.add(u)
+			sum = old.add(u)
 		}
-		if a.note.CompareAndSwap(old, n) {
+		if a.told.CompareAndSwap(old, &sum) {
 			return
 		}
 	}
@@ -65,23 +60,56 @@ func measure(ctx context.Context, c *Call) error {
 	returned := false
 	defer func() {
 		if !returned { // a panic or Goexit: it passes through after accounting
-			a.end(Unknown)
-			c.note(a, &Error{Kind: Unknown, reason: "panicked"})
+			used, cost := a.end(Unknown, true, Usage{})
+			c.note(a, used, cost, a.failed(Unknown, nil, "panicked"))
 		}
 	}()
-	err := c.typed.exec(a)
+	used, err := a.run()
 	returned = true
 	if err == nil {
-		a.end(0)
-		if c.report || c.trail != nil {
-			c.note(a, nil)
+		used, cost := a.end(0, false, used)
+		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
+			c.note(a, used, cost, nil)
 		}
 		return nil
 	}
 	kind, e := a.explain(err)
-	a.end(kind)
-	c.note(a, e)
+	used, cost := a.end(kind, c.Against(e), used)
+	c.note(a, used, cost, e)
 	return e
+}
+
+// run asks the caller, or what stands in for it.
+func (a *attempt) run() (Usage, error) {
+	if a.model.fault == nil {
+		return a.call.typed.exec(a, a)
+	}
+	s := &standIn{attempt: a}
+	err := a.model.fault(s, a.call)
+	return s.used, err
+}
+
+// standIn is an attempt's context in the layers at LayerFault.
+type standIn struct {
+	*attempt
+	used Usage
+}
+
+type standInKey struct{}
+
+// Value implements [context.Context].
+func (s *standIn) Value(key any) any {
+	if _, ok := key.(standInKey); ok {
+		return s
+	}
+	return s.attempt.Value(key)
+}
+
+// answer is the handler below LayerFault.
+func answer(ctx context.Context, c *Call) (err error) {
+	s := ctx.Value(standInKey{}).(*standIn)
+	s.used, err = c.typed.exec(ctx, s.attempt)
+	return err
 }
 
 // begin starts an attempt. The first one is part of the call, and shares its
@@ -91,7 +119,7 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	if c.attempts > 0 {
 		a = new(attempt)
 		c.clock = c.pool.now()
-		if t := c.trail; len(t.attempts) > 0 {
+		if t := c.trail; t != nil && len(t.attempts) > 0 {
 			c.went(t)
 		}
 	} else if c.waited {
@@ -124,30 +152,33 @@ func (c *Call) went(t *trail) {
 	}
 }
 
-// end accounts for the attempt, once.
-func (a *attempt) end(kind Kind) {
+// end accounts for the attempt, once, and returns what it used, what the callee
+// told or else what the answer says, and what that cost.
+func (a *attempt) end(kind Kind, against bool, used Usage) (_ Usage, cost float64) {
 	p, m := a.pool, a.model
 	now := p.now()
 	a.call.clock = now
 	m.inflight.Add(-1)
-	m.stats.record(now, now-a.start, kind)
-	if n := a.note.Load(); n != nil {
-		a.usage = n.usage
-	}
-	if a.usage != (Usage{}) {
-		m.stats.spend(now, a.usage, a.call.typed.cost(m, a.usage))
-	}
 	a.cancel()
+	m.stats.record(now, now-a.start, kind, against)
+	if told := a.told.Load(); told != nil {
+		used = *told
+	}
+	if used != (Usage{}) {
+		cost = a.call.typed.cost(m, used)
+		m.stats.spend(now, used, cost)
+	}
+	if t := p.timeouts.Load(); t != nil && t.observe {
+		t.would(a, time.Duration(now-a.start))
+	}
+	return used, cost
 }
 
 // note adds the attempt to the call's trail and tells those who listen.
-func (c *Call) note(a *attempt, err error) {
+func (c *Call) note(a *attempt, used Usage, cost float64, err error) {
 	p := c.pool
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: a.usage, Err: err}
-	if a.usage != (Usage{}) {
-		done.Cost = c.typed.cost(a.model, a.usage)
-	}
+	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: used, Cost: cost, Err: err}
 	if err != nil {
 		done.Kind = KindOf(err)
 		if e, ok := err.(*Error); ok {
@@ -156,15 +187,15 @@ func (c *Call) note(a *attempt, err error) {
 	}
 	t := c.record()
 	done.Wait, t.wait = t.wait, 0
-	t.usage = t.usage.add(a.usage)
-	t.cost += done.Cost
+	t.usage = t.usage.add(used)
+	t.cost += cost
 	if len(t.attempts) < maxTrail {
 		t.attempts = append(t.attempts, done)
 	}
 	if p.Wants(EventAttempt) {
 		p.Emit(a, Event{
 			Kind: EventAttempt, Model: a.model, Attempt: int(c.attempts), Duration: took,
-			Usage: a.usage, Cost: done.Cost, Err: err, Reason: done.Reason,
+			Usage: used, Cost: cost, Err: err, Reason: done.Reason,
 		})
 	}
 }
@@ -177,24 +208,35 @@ const maxTrail = 64
 // nothing about the model, and our timer does whatever the error looks like.
 func (a *attempt) explain(err error) (Kind, error) {
 	c := a.call
-	if c.parent.Err() != nil {
-		return Canceled, a.failed(Canceled, err, "by the caller")
+	if ended := c.parent.Err(); ended != nil {
+		e := a.failed(Canceled, err, byCaller)
+		e.ended = ended
+		return Canceled, e
 	}
 	if late := a.timedOut(); late != nil {
 		switch k := KindOf(err); k {
 		case Canceled, TimedOut, Unreachable, Unknown, Rejected:
 			e := a.failed(TimedOut, err, late.Error())
-			e.cut = late == c.cause && a.start-c.start > int64(late.after)/2
+			e.ended, e.cut = context.DeadlineExceeded, late == c.cause && a.short(late)
 			return TimedOut, e
 		}
 	}
-	if nested(err) {
-		return KindOf(err), err
+	if f, ok := err.(*flawed); ok {
+		kind := c.pool.kindOf(f, f.kind)
+		e := a.failed(kind, f.err, f.reason)
+		e.refused = f.kind == Invalid // it was not sent
+		return kind, e
+	}
+	if k := KindOf(err); k != Canceled && nested(err) {
+		return k, err
 	}
 	facts := classify.Of(err, c.pool.wall(c.pool.now()))
 	kind := c.pool.kindOf(err, Kind(facts.Kind))
 	if kind == Canceled { // not by our caller, so not by anyone we know
 		kind = Unknown
+		if errors.Is(err, context.DeadlineExceeded) {
+			kind = TimedOut
+		}
 	}
 	e := a.failed(kind, err, facts.Reason)
 	e.Status, e.Code, e.RequestID = facts.Status, facts.Code, printable(facts.RequestID)
@@ -202,10 +244,22 @@ func (a *attempt) explain(err error) (Kind, error) {
 		e.RetryAfter = facts.RetryAfter
 	}
 	e.refused, e.final = !facts.Accepted, facts.NoRetry
-	if f, ok := err.(*flawed); ok {
-		e.Err, e.reason = f.err, f.reason
-	}
 	return kind, e
+}
+
+// byCaller is the reason of what the caller's context ended.
+const byCaller = "by the caller"
+
+// short reports whether the call's deadline, late, left the attempt less than
+// half of the time that it normally gets.
+func (a *attempt) short(late *timeoutError) bool {
+	normal := late.after
+	if t := a.pool.timeouts.Load(); t != nil {
+		if d, _ := t.attempt(a.call); d > 0 {
+			normal = min(normal, d)
+		}
+	}
+	return a.call.deadline-a.start < int64(normal)/2
 }
 
 func (a *attempt) failed(kind Kind, err error, reason string) *Error {
@@ -244,8 +298,8 @@ func (f *flawed) Is(target error) bool { return target == f.kind }
 
 // withKind gives err a kind unless it has one.
 func withKind(k Kind, err error, reason string) error {
-	if _, ok := errors.AsType[Kind](err); ok {
-		return err
+	if own, ok := errors.AsType[Kind](err); ok {
+		k = own
 	}
 	return &flawed{k, err, reason}
 }

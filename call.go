@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -18,7 +19,7 @@ type CallOptions struct {
 
 	Op       string        // what the call is for, in overrides, events and logs
 	Tenant   string        // on whose behalf, in events and logs
-	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call
+	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call, negative none
 	Attempts int           // at most so many in all; 0 means six, negative means one
 
 	// Once allows one attempt that a provider may have accepted, for requests
@@ -30,12 +31,15 @@ type CallOptions struct {
 }
 
 // WithOptions returns a context whose next call uses opts where none are
-// given, for code that sees only the [ModelCaller] interface. Calls made
-// within that call do not use them.
+// given, for code that sees only the [ModelCaller] interface. They lie over
+// those that ctx carries already. Calls made within that call do not use them.
 func WithOptions(ctx context.Context, opts CallOptions) context.Context {
 	a := &ambient{Context: ctx, opts: &opts}
 	if outer, ok := ctx.Value(callKey{}).(*ambient); ok {
 		a.call = outer.call
+		if outer.opts != nil {
+			opts = overlay(*outer.opts, opts)
+		}
 	} else {
 		a.call = CallFrom(ctx)
 	}
@@ -76,7 +80,6 @@ type Call struct {
 	trail  *trail
 	start  int64
 	clock  int64 // the latest reading
-	id     uint64
 
 	own        atomic.Int32 // what extras points to in an outermost call
 	pos        uint16       // of model in the client's view
@@ -94,13 +97,16 @@ type Call struct {
 
 // typed is the typed half of a call as the layers see it.
 type typed interface {
-	exec(a *attempt) error
+	exec(ctx context.Context, a *attempt) (Usage, error)
 	cost(m *Model, u Usage) float64
 }
 
 // extraAttempts is how many attempts a call and those within it may make
 // beyond each one's first.
 const extraAttempts = 5
+
+// maxAttempts keeps what counts attempts from wrapping around.
+const maxAttempts = 10_000
 
 // CallFrom returns the call that ctx belongs to, or nil. For feature authors.
 func CallFrom(ctx context.Context) *Call {
@@ -123,10 +129,11 @@ func (c *Call) Value(key any) any {
 
 // ID numbers the calls of a pool, in the order in which somebody asked.
 func (c *Call) ID() uint64 {
-	if c.id == 0 {
-		c.id = c.pool.ids.Add(1)
+	t := c.record()
+	if t.id == 0 {
+		t.id = c.pool.ids.Add(1)
 	}
-	return c.id
+	return t.id
 }
 
 // Options returns what the caller asked for.
@@ -196,9 +203,7 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 	start := c.pool.now()
 	defer func() {
 		c.clock, c.waited = c.pool.now(), true
-		if c.trail != nil {
-			c.trail.wait += time.Duration(c.clock - start)
-		}
+		c.record().wait += time.Duration(c.clock - start)
 	}()
 	select {
 	case <-t.C:
@@ -241,6 +246,11 @@ func (c *Call) Extra(err error) bool {
 // refusedFirst reports whether a provider surely did not accept an attempt
 // that failed so.
 func refusedFirst(err error, k Kind) bool {
+	if all, ok := errors.AsType[*ExhaustedError](err); ok { // of a call within this one
+		return !slices.ContainsFunc(all.Attempts, func(a Attempt) bool {
+			return a.Kind == 0 || !refusedFirst(a.Err, a.Kind)
+		})
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.refused
 	}
@@ -264,13 +274,19 @@ func (c *Call) Against(err error) bool {
 func (c *Call) GiveUp(err error) error {
 	switch e := err.(type) {
 	case *Error:
-		e.gaveUp = true
-		return e
-	case *ExhaustedError:
-		if !e.gaveUp { // one that is shared is marked already
-			e.gaveUp = true
+		if e.gaveUp {
+			return e
 		}
-		return e
+		marked := *e // e may be a caller's own, and shared
+		marked.gaveUp = true
+		return &marked
+	case *ExhaustedError:
+		if e.gaveUp {
+			return e
+		}
+		marked := *e
+		marked.gaveUp = true
+		return &marked
 	case nil:
 		return nil
 	}

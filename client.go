@@ -107,12 +107,15 @@ func (bd Binding[Req, Resp]) apply(b *binding[Req, Resp]) error {
 	return nil
 }
 
-// Bind binds the model with this ID to caller. A pool that was given [Models]
-// or a [ConfigFile] accepts their IDs alone; any other pool learns IDs from
-// bindings.
+// Bind binds the model with this ID to caller. A pool that was given [Models],
+// or a [ConfigFile] that has them, accepts their IDs alone; any other pool
+// learns IDs from bindings.
 func Bind[Req, Resp any](id string, caller ModelCaller[Req, Resp]) Binding[Req, Resp] {
 	if caller == nil {
 		return Binding[Req, Resp]{id: id}
+	}
+	if fn, ok := caller.(Func[Req, Resp]); ok {
+		return BindFunc(id, fn)
 	}
 	return BindFunc(id, caller.Call)
 }
@@ -172,7 +175,7 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 			}
 		}
 	}
-	v.table = newTable(roster.generation, models)
+	v.table = newTable(v, roster.generation, models)
 	return v
 }
 

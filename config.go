@@ -24,7 +24,7 @@ func problems(list []settings.Problem) error {
 	return errors.Join(errs...)
 }
 
-// decode reads a section strictly into v, a pointer to a struct.
+// decode reads a section strictly into what v points to.
 func decode(path string, raw json.RawMessage, v any) error {
 	return problems(settings.Decode(path, raw, v))
 }
@@ -63,9 +63,7 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 		errs = append(errs, &ConfigError{name, problem})
 	}
 	if raw, ok := sections["bypass"]; ok {
-		if err := json.Unmarshal(raw, &next.bypass); err != nil {
-			errs = append(errs, &ConfigError{"bypass", "is neither true nor false"})
-		}
+		errs = append(errs, decode("bypass", raw, &next.bypass))
 	}
 	if raw, ok := sections["models"]; ok {
 		next.given = true
@@ -87,7 +85,9 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 		}
 		commit, err := s.prepare(sections[name])
 		errs = append(errs, err)
-		next.commits = append(next.commits, commit)
+		if commit != nil {
+			next.commits = append(next.commits, commit)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -95,37 +95,41 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 	return next, nil
 }
 
-// apply puts a plan into effect. The caller has p.mu.
-func (p *Pool) apply(next *plan) uint64 {
+// apply puts a plan into effect.
+func (p *Pool) apply(next *plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, commit := range next.commits {
 		commit()
 	}
 	p.bypass.Store(next.bypass)
 	infos := next.infos
 	if !next.given {
-		infos = p.setup.infos
-	}
-	if infos == nil { // learnt from bindings
-		for _, m := range p.roster.Load().models {
-			infos = append(infos, m.Info())
-		}
+		infos = slices.Concat(p.setup.infos, p.setup.learnt)
 	}
 	p.publish(infos)
-	return p.Generation()
 }
 
 // Reload applies a JSON configuration: one section per feature, "models", and
 // "bypass". Either all of it takes effect or, if anything in it is wrong or
 // the audit refuses, none; the error then has a [*ConfigError] for each thing
-// that is wrong, with its path and the nearest right key. A section that it
-// lacks is as it was given to [NewPool]. Keys that begin with "x-" are ignored.
+// that is wrong, with its path and the nearest right key. What a section says
+// lies over the settings that the feature was given in the program; what it
+// does not say is as it was given, whatever earlier configurations said. Keys
+// that begin with "x-" are ignored.
 //
-// Calls under way keep what they began with. Models that stay keep all that is
-// known about them. "bypass": true takes the whole library out of the path:
-// calls go straight to the first model bound, and nothing is counted.
+// Calls under way keep the models that they began with. Models that stay keep
+// all that is known about them. "bypass": true takes the whole library out of
+// the path: calls go straight to the model asked for, or else to the first one
+// bound, and nothing is counted. Reloads take turns; one whose ctx ends while it
+// waits for its turn returns the cause.
 func (p *Pool) Reload(ctx context.Context, config []byte, by Control) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	err := p.reload(ctx, config, by)
 	if err != nil {
 		p.log.ErrorContext(ctx, "configuration refused", "actor", by.Actor, "generation", p.Generation(), "err", err)
@@ -166,7 +170,7 @@ func checkInfos(path string, infos []ModelInfo) (errs []error) {
 		} else if first, ok := seen[info.ID]; ok {
 			bad(i, ".id", fmt.Sprintf("%q is the ID of models[%d] too", info.ID, first))
 		} else if printable(info.ID) != info.ID {
-			bad(i, ".id", "is longer than 64 bytes or has characters other than printable ASCII without spaces")
+			bad(i, ".id", notAnID)
 		}
 		if _, ok := seen[info.ID]; !ok {
 			seen[info.ID] = i
@@ -193,4 +197,6 @@ func checkInfos(path string, infos []ModelInfo) (errs []error) {
 const (
 	maxModels = 1 << 16 // positions are 16 bits
 	maxWeight = 1e6
+
+	notAnID = "is longer than 64 bytes or has characters other than printable ASCII without spaces"
 )

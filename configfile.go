@@ -32,7 +32,6 @@ func ConfigFile(path string, every time.Duration) Feature {
 		}
 		f := &file{path: path, every: every}
 		s.files = append(s.files, f)
-		s.closed = true
 		if every > 0 {
 			s.Background("config file "+path, func(ctx context.Context) error { return f.watch(ctx, s.pool) })
 		}
@@ -40,11 +39,11 @@ func ConfigFile(path string, every time.Duration) Feature {
 	})
 }
 
-// file is a configuration file and what was last seen of it.
+// file is a configuration file and what was last tried of it.
 type file struct {
-	path           string
-	every          time.Duration
-	applied, tried []byte
+	path  string
+	every time.Duration
+	tried []byte
 }
 
 func (f *file) read() ([]byte, error) {
@@ -69,7 +68,7 @@ func (f *file) begin(p *Pool) (*plan, error) {
 	if err != nil {
 		return nil, &ConfigError{"configFile", err.Error()}
 	}
-	f.applied, f.tried = data, data
+	f.tried = data
 	return p.prepare(data)
 }
 
@@ -77,8 +76,7 @@ func (f *file) begin(p *Pool) (*plan, error) {
 func (f *file) watch(ctx context.Context, p *Pool) error {
 	t := time.NewTicker(f.every)
 	defer t.Stop()
-	var seen []byte
-	failing := false
+	seen, failing := f.tried, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,7 +99,6 @@ func (f *file) watch(ctx context.Context, p *Pool) error {
 		}
 		f.tried = data
 		if p.Reload(ctx, data, Control{Actor: "file", Reason: f.path + " changed"}) == nil {
-			f.applied = data
 			p.log.InfoContext(ctx, "configuration applied", "path", f.path, "generation", p.Generation())
 		}
 	}

@@ -1,11 +1,14 @@
 package resilience
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Error is a failed attempt, in one line; %+v prints many. It unwraps to the
@@ -24,9 +27,10 @@ type Error struct {
 
 	reason  string // what is safe to say about Err
 	gaveUp  bool
-	refused bool // surely before the provider accepted it
-	final   bool // the provider asked not to be asked again
-	cut     bool // by the deadline of a call that had begun long before
+	refused bool  // surely before the provider accepted it
+	final   bool  // the provider asked not to be asked again
+	cut     bool  // by the deadline of a call that had begun long before
+	ended   error // context.Canceled or DeadlineExceeded, even if Err is not one
 }
 
 // Error returns one line.
@@ -66,8 +70,14 @@ func (e *Error) what() string {
 // Unwrap returns the provider's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether target is the error's kind.
-func (e *Error) Is(target error) bool { k, ok := target.(Kind); return ok && k == e.Kind }
+// Is reports whether target is the error's kind or, if a context ended the
+// attempt, that context's error.
+func (e *Error) Is(target error) bool {
+	if k, ok := target.(Kind); ok {
+		return k == e.Kind
+	}
+	return e.ended != nil && (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(e.ended, target)
+}
 
 // Format implements [fmt.Formatter]: %+v prints a line per fact, everything
 // else the one line.
@@ -257,6 +267,16 @@ func ceil(d time.Duration) string {
 		unit = time.Millisecond
 	}
 	return ((d + unit - 1) / unit * unit).String()
+}
+
+// oneLine makes spaces of line breaks and other control characters.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // clip shortens s to at most n bytes without splitting a character.

@@ -1,48 +1,63 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 )
 
 // exchange is the typed end of a call. It is a call's one allocation.
 type exchange[Req, Resp any] struct {
 	Call
-	view *view[Req, Resp]
 	req  Req
 	resp Resp
 }
 
+func (x *exchange[Req, Resp]) view() *view[Req, Resp] { return x.table.owner.(*view[Req, Resp]) }
+
 var errNil = errors.New("nil response without an error")
 
-// exec makes the attempt a, and checks the answer.
-func (x *exchange[Req, Resp]) exec(a *attempt) error {
-	resp, err := x.view.calls[x.pos](a, a.model, x.req)
+// exec makes the attempt a, and checks the answer. Ctx is a or derived from it.
+func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) (used Usage, err error) {
+	v := x.view()
+	resp, err := v.calls[x.pos](ctx, a.model, x.req)
 	if err != nil {
-		return err
+		return used, err
 	}
-	b := x.view.binding
-	if b.nillable {
-		if v := reflect.ValueOf(any(resp)); !v.IsValid() || v.IsNil() {
-			return &flawed{Malformed, errNil, errNil.Error()}
-		}
+	b := v.binding
+	if b.nillable && isNil(resp) {
+		return used, &flawed{Malformed, errNil, errNil.Error()}
 	}
 	if b.hooks.Usage != nil {
-		a.usage = b.hooks.Usage(x.req, resp)
+		used = b.hooks.Usage(x.req, resp)
 	}
 	if b.hooks.Validate != nil {
 		if err := b.hooks.Validate(x.req, resp); err != nil {
-			return withKind(Malformed, err, "failed validation")
+			return used, withKind(Malformed, err, "failed validation")
 		}
 	}
 	x.resp = resp
-	return nil
+	return used, nil
+}
+
+// isNil reports whether resp, whose type may be an interface that holds
+// anything, is nothing.
+func isNil(resp any) bool {
+	switch v := reflect.ValueOf(resp); v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan:
+		return v.IsNil()
+	default:
+		return false
+	}
 }
 
 func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
-	if hook := x.view.binding.hooks.Cost; hook != nil {
+	if hook := x.view().binding.hooks.Cost; hook != nil {
 		return hook(m, x.req, u)
 	}
 	dollars, _ := m.info.Load().Price.Cost(u)
@@ -59,21 +74,22 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	p.open.Add(1)
 	defer p.close()
-	if p.bypass.Load() {
-		return bypass(ctx, v, req, rep)
+	if p.bypass.Load() && !p.draining.Load() {
+		return c.bypass(ctx, v, req, opts, rep)
 	}
-	x := &exchange[Req, Resp]{view: v, req: req}
-	x.typed, x.pool, x.parent, x.table, x.report = x, p, ctx, v.table, rep != nil
+	x := &exchange[Req, Resp]{req: req}
+	x.typed, x.pool, x.parent, x.table = x, p, ctx, v.table
+	x.report = rep != nil || p.Wants(EventCall)
 	x.start = p.now()
 	x.clock = x.start
 	x.inherit(ctx, opts)
+	defer x.cancel()
 	if x.opts != nil || c.pinned != "" {
 		if err := x.restrict(c.pinned); err != nil {
 			return resp, x.conclude(err, rep)
 		}
 	}
 	x.bound()
-	defer x.cancel()
 	if p.draining.Load() {
 		err = &rejection{reason: "the pool is draining"}
 	} else {
@@ -84,7 +100,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	if err != nil {
 		err = x.conclude(err, rep)
-		if fall := v.binding.hooks.Default; fall != nil && KindOf(err) != Canceled {
+		if fall := v.binding.hooks.Default; fall != nil && ctx.Err() == nil {
 			if resp, err = fall(req, err); err == nil && rep != nil {
 				rep.Defaulted = true
 			}
@@ -96,17 +112,24 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	return x.resp, nil
 }
 
-// bypass calls the first model bound, with nothing in between.
-func bypass[Req, Resp any](ctx context.Context, v *view[Req, Resp], req Req, rep *Report) (resp Resp, err error) {
-	if len(v.calls) == 0 {
-		return resp, &ExhaustedError{Kind: Rejected}
+// bypass calls the model that was asked for, or else the first one bound, with
+// nothing in between.
+func (c *Client[Req, Resp]) bypass(
+	ctx context.Context, v *view[Req, Resp], req Req, opts *CallOptions, rep *Report,
+) (resp Resp, err error) {
+	asked, t := c.pinned, v.table
+	if asked == "" && opts != nil {
+		asked = opts.Model
 	}
-	first := v.entries[0]
-	for _, e := range v.entries {
-		if e.pos == 0 {
-			first = e
+	if asked != "" {
+		if t = v.only[asked]; t == nil {
+			return resp, c.pool.unknown(asked, v.table)
 		}
 	}
+	if len(t.entries) == 0 {
+		return resp, &ExhaustedError{Kind: Rejected}
+	}
+	first := slices.MinFunc(t.entries, func(a, b entry) int { return cmp.Compare(a.pos, b.pos) })
 	start := time.Now()
 	resp, err = v.calls[first.pos](ctx, first.model, req)
 	if rep != nil {
@@ -133,11 +156,11 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 	}
 	if outer == nil {
 		c.extras = &c.own
-		extra := int32(extraAttempts)
+		extra := extraAttempts
 		if c.opts != nil && c.opts.Attempts != 0 {
-			extra = int32(max(c.opts.Attempts, 1) - 1)
+			extra = min(max(c.opts.Attempts, 1)-1, maxAttempts)
 		}
-		c.own.Store(extra)
+		c.own.Store(int32(extra))
 		return
 	}
 	c.extras = outer.extras
@@ -190,15 +213,18 @@ func (c *Call) restrict(pinned string) error {
 
 // bound sets the call's deadline.
 func (c *Call) bound() {
-	if c.opts != nil && c.opts.Timeout > 0 {
-		c.deadline = c.start + int64(c.opts.Timeout)
-		c.cause = &timeoutError{"CallOptions.Timeout", c.opts.Timeout}
+	if c.opts != nil && c.opts.Timeout != 0 {
+		if c.opts.Timeout > 0 {
+			c.deadline = c.start + int64(c.opts.Timeout)
+			c.cause = &timeoutError{"CallOptions.Timeout", c.opts.Timeout}
+		}
 		return
 	}
 	if t := c.pool.timeouts.Load(); t != nil {
 		if d, cause := t.call(c); d > 0 {
 			c.deadline, c.cause = c.start+int64(d), cause
 		}
+		c.report = c.report || t.observe // so that conclude sees it
 	}
 }
 
@@ -207,13 +233,11 @@ func (c *Call) conclude(err error, rep *Report) error {
 	p := c.pool
 	now := p.now()
 	took := time.Duration(now - c.start)
-	t := c.trail
-	if t == nil {
-		t = &trail{}
-	}
+	t := c.record()
 	var skipped []Verdict
 	if err != nil {
-		if k := KindOf(err); k.Elsewhere() || k == TooLong {
+		above := len(t.attempts) == 0 && c.model == nil && err != errNone
+		if k := KindOf(err); k.Elsewhere() && !above {
 			skipped = c.skipped(now)
 		}
 		err = c.final(err, t, skipped, took)
@@ -230,6 +254,9 @@ func (c *Call) conclude(err error, rep *Report) error {
 			}
 		}
 	}
+	if w := p.timeouts.Load(); w != nil && w.observe {
+		w.wouldCall(c, took)
+	}
 	if p.Wants(EventCall) {
 		p.Emit(c, Event{
 			Kind: EventCall, Model: c.model, Attempt: int(c.attempts), Duration: took,
@@ -242,10 +269,7 @@ func (c *Call) conclude(err error, rep *Report) error {
 // final returns the one failed attempt's error if there is nothing to add, and
 // an [*ExhaustedError] otherwise. Refusals above LayerRoute stay what they are.
 func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration) error {
-	if len(t.attempts) == 0 && c.model == nil && len(skipped) == 0 {
-		return err
-	}
-	if len(t.attempts) == 1 && len(skipped) == 0 {
+	if len(skipped) == 0 && (len(t.attempts) == 0 || len(t.attempts) == 1 && t.attempts[0].Kind == KindOf(err)) {
 		return err
 	}
 	e := &ExhaustedError{
@@ -289,9 +313,7 @@ const maxSkipped = 8
 // skipped lists the models that refused the call here, and those that it did
 // not try because something held them.
 func (c *Call) skipped(now int64) (list []Verdict) {
-	if c.trail != nil {
-		list = c.trail.refused
-	}
+	list = c.record().refused
 	for _, e := range c.table.entries {
 		if len(list) == maxSkipped {
 			break

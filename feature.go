@@ -29,7 +29,7 @@ const (
 	LayerLimit   // waits or refuses for lack of room
 	LayerBreaker // refuses while the model is failing
 	LayerTimeout // bounds the attempt; then it is measured
-	LayerFault   // stands in for the model
+	LayerFault   // stands in for the model, and is measured as if it were
 )
 
 const layers = int(LayerFault) + 1
@@ -48,23 +48,26 @@ func (l Layer) String() string {
 type Setup struct {
 	pool     *Pool
 	feature  Feature // being installed
+	number   int     // of it
 	wraps    [layers][]wrapper
 	sections map[string]*section
 	defaults []defaulted
 	problems []error
 	files    []*file
 	infos    []ModelInfo // declared
-	routeBy  Feature
+	learnt   []ModelInfo // from bindings
+	routeBy  wrapper
 	closed   bool // to models that are not declared
 }
 
 type wrapper struct {
 	feature Feature
+	number  int
 	wrap    func(m *Model, next Handler) Handler
 }
 
 type section struct {
-	feature Feature
+	number  int // of the feature
 	prepare func(json.RawMessage) (func(), error)
 }
 
@@ -84,7 +87,7 @@ func (s *Setup) Wrap(at Layer, wrap func(m *Model, next Handler) Handler) {
 		s.problem("feature", "there is no place for it at layer "+at.String())
 		return
 	}
-	s.wraps[at] = append(s.wraps[at], wrapper{s.feature, wrap})
+	s.wraps[at] = append(s.wraps[at], wrapper{s.feature, s.number, wrap})
 }
 
 // Route makes route the feature that goes through models: it makes one the
@@ -95,7 +98,7 @@ func (s *Setup) Route(route func(ctx context.Context, r *Route, next Handler) er
 		s.problem("fallback", "two features want to go through models")
 		return
 	}
-	s.pool.router, s.routeBy = route, s.feature
+	s.pool.router, s.routeBy = route, wrapper{s.feature, s.number, nil}
 }
 
 // Pick makes p choose among models. A pool has one picker; without it models
@@ -142,7 +145,7 @@ func (s *Setup) Configure(name string, prepare func(json.RawMessage) (commit fun
 		s.problem(name, "two features own this section")
 		return
 	}
-	s.sections[name] = &section{s.feature, prepare}
+	s.sections[name] = &section{s.number, prepare}
 }
 
 // Default installs f after all other features, if none of them owns the
@@ -177,13 +180,22 @@ func (s *Setup) one(f Feature) {
 		return
 	}
 	s.feature = f
+	s.number++
 	if err := f.Install(s); err != nil {
 		s.problems = append(s.problems, err)
 	}
 	s.feature = nil
 }
 
-// chain builds the layers of one side of LayerRoute around h.
+// build builds what is below LayerRoute for m.
+func (s *Setup) build(m *Model) {
+	m.chain, m.fault = s.chain(m, LayerRetry, LayerTimeout, measure), nil
+	if len(s.wraps[LayerFault]) > 0 {
+		m.fault = s.chain(m, LayerFault, LayerFault, answer)
+	}
+}
+
+// chain builds the layers between two places around h.
 func (s *Setup) chain(m *Model, from, to Layer, h Handler) Handler {
 	for at := to; at >= from; at-- {
 		wraps := s.wraps[at]

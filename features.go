@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Models declares the pool's models. A pool given Models or a [ConfigFile]
-// knows no others; a file's "models" take the place of these.
+// Models declares the pool's models. A pool given Models, or a [ConfigFile] that
+// has them, knows no others; a file's "models" take the place of these.
 func Models(infos ...ModelInfo) Feature {
 	infos = slices.Clone(infos)
 	return installer(func(s *Setup) error {

@@ -53,7 +53,7 @@ type hold struct {
 }
 
 // Hold sets a hold. Of two holds by the same holder the later Until counts, so
-// a hold is never shortened; Since is set to now. A hold without Until is
+// a hold is never shortened; Since is when the first of them was set. A hold without Until is
 // open-ended for HoldManual and HoldBreaker, which people set; for other
 // holders only while [Pool.Run] is running, and five minutes long otherwise,
 // so that no model stays out because nobody is there to bring it back. For
@@ -76,15 +76,14 @@ func (m *Model) Hold(ctx context.Context, h Hold) {
 	}
 	m.mu.Lock()
 	old := m.holds[h.By]
-	if old.until > now { // extended
-		until = max(until, old.until)
-		m.holds[h.By] = hold{old.since, until, h.Reason}
-	} else {
+	if old.until <= now {
 		m.holds[h.By] = hold{now, until, h.Reason}
+	} else if until > old.until { // extended
+		m.holds[h.By] = hold{old.since, until, h.Reason}
 	}
 	m.regate()
 	m.mu.Unlock()
-	if p.Wants(EventHold) && until != old.until {
+	if p.Wants(EventHold) && until > old.until {
 		p.Emit(ctx, Event{Kind: EventHold, Model: m, To: h.By.String(), Reason: h.Reason})
 	}
 }

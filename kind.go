@@ -48,8 +48,6 @@ const (
 	Unknown                      // anything else
 )
 
-const kinds = int(Unknown) + 1
-
 // rule is one row of the table.
 type rule struct {
 	name                      string
@@ -58,7 +56,7 @@ type rule struct {
 	status                    int // for HTTPStatus
 }
 
-// table returns the row of k, that of Unknown for a value that is no kind.
+// rule returns the row of k, that of Unknown for a value that is no kind.
 func (k Kind) rule() rule {
 	switch k {
 	case 0:

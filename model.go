@@ -73,7 +73,8 @@ type Model struct {
 	ramp     atomic.Uint64 // bits of a float64
 	stats    *stats
 	refusal  atomic.Pointer[refusal]
-	chain    Handler // the layers below LayerRoute
+	chain    Handler // the layers below LayerRoute, down to measure
+	fault    Handler // those below measure, or nil
 
 	mu     sync.Mutex // of what follows; held for moments
 	holds  [holders]hold
@@ -136,6 +137,7 @@ func (m *Model) Drain(ctx context.Context, by Control) error {
 	}
 	m.mu.Lock()
 	m.holds[HoldManual] = hold{} // a later order counts, even if it ends sooner
+	m.regate()
 	m.mu.Unlock()
 	m.Hold(ctx, Hold{By: HoldManual, Reason: by.Actor + ": " + by.Reason, Until: by.Until})
 	return nil
@@ -157,7 +159,8 @@ func (m *Model) InFlight() int64 { return m.inflight.Load() }
 // falls slowly (peak-EWMA, as in Finagle); 0 before the first.
 func (m *Model) Latency() time.Duration { return time.Duration(m.stats.average.Value(m.pool.now())) }
 
-// Stats describes the attempts that ended within window, at most five minutes.
+// Stats describes the attempts that ended within window, rounded up to ten
+// seconds and at most five minutes. Quantiles may take in one minute more.
 func (m *Model) Stats(window time.Duration) CallStats { return m.stats.sum(m.pool.now(), window) }
 
 // Ramp is the part of its normal traffic that m gets, from 0 to 1.

@@ -21,6 +21,7 @@ import (
 type Pool struct {
 	base        time.Time // of the pool's clock
 	layers      Handler   // from LayerObserve to LayerRoute
+	guarded     bool      // by layers above LayerRoute
 	router      func(ctx context.Context, r *Route, next Handler) error
 	picker      Picker
 	retryBudget func() bool
@@ -42,7 +43,9 @@ type Pool struct {
 
 	mu      sync.Mutex // of changes to the roster and the configuration
 	setup   *Setup
+	turn    chan struct{} // of one Reload at a time; it may wait for an audit
 	drained chan struct{} // closed when draining and open is 0
+	emptied sync.Once     // closes drained
 }
 
 // roster is the pool's models in one generation. It does not change.
@@ -61,7 +64,7 @@ type random struct {
 // NewPool installs features. All that is wrong with them is reported at once,
 // as joined errors of type [*ConfigError].
 func NewPool(features ...Feature) (*Pool, error) {
-	p := &Pool{base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{})}
+	p := &Pool{base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1)}
 	p.roster.Store(&roster{generation: 1})
 	p.setup = &Setup{pool: p, sections: map[string]*section{}}
 	if err := p.install(features); err != nil {
@@ -87,22 +90,24 @@ func (p *Pool) install(features []Feature) error {
 		return err
 	}
 	p.layers = s.chain(nil, LayerObserve, LayerCache, p.route)
+	p.guarded = len(s.wraps[LayerObserve])+len(s.wraps[LayerAdmit])+len(s.wraps[LayerCache]) > 0
 	old := p.roster.Load()
 	for _, m := range old.models {
-		m.chain = s.chain(m, LayerRetry, LayerFault, measure)
+		s.build(m)
 	}
 	if len(old.models) == 0 && len(s.infos) > 0 {
 		p.publish(s.infos)
 	}
 	for _, plan := range plans {
+		s.closed = s.closed || plan.given
 		p.apply(plan)
 	}
 	return nil
 }
 
 // publish makes infos the pool's models. A model that was there before stays
-// the same Model, with all that is known about it. The caller has p.mu or is
-// alone.
+// the same Model, with all that is known about it. The caller has p.mu, or is
+// alone with the pool.
 func (p *Pool) publish(infos []ModelInfo) {
 	old := p.roster.Load()
 	next := &roster{generation: old.generation + 1, byID: make(map[string]*Model, len(infos))}
@@ -110,7 +115,7 @@ func (p *Pool) publish(infos []ModelInfo) {
 		m := old.byID[info.ID]
 		if m == nil {
 			m = newModel(p, info)
-			m.chain = p.setup.chain(m, LayerRetry, LayerFault, measure)
+			p.setup.build(m)
 		} else {
 			m.describe(info)
 		}
@@ -131,7 +136,7 @@ func (p *Pool) bind(ids []string) error {
 		infos = append(infos, m.Info())
 	}
 	var errs []error
-	added := false
+	var learnt []ModelInfo
 	for _, id := range ids {
 		switch {
 		case r.byID[id] != nil:
@@ -141,13 +146,15 @@ func (p *Pool) bind(ids []string) error {
 				problem += fmt.Sprintf("; did you mean %q?", near)
 			}
 			errs = append(errs, &ConfigError{"client.bind." + id, problem})
+		case printable(id) != id:
+			errs = append(errs, &ConfigError{"client.bind", fmt.Sprintf("%q %s", id, notAnID)})
 		default:
-			infos = append(infos, ModelInfo{ID: id})
-			added = true
+			learnt = append(learnt, ModelInfo{ID: id})
 		}
 	}
-	if len(errs) == 0 && added {
-		p.publish(infos)
+	if len(errs) == 0 && len(learnt) > 0 {
+		p.setup.learnt = append(p.setup.learnt, learnt...)
+		p.publish(append(infos, learnt...))
 	}
 	return errors.Join(errs...)
 }
@@ -187,13 +194,7 @@ func (p *Pool) InFlight() int64 { return p.open.Load() }
 // close ends a call, and with the last one a drain.
 func (p *Pool) close() {
 	if p.open.Add(-1) == 0 && p.draining.Load() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		select {
-		case <-p.drained:
-		default:
-			close(p.drained)
-		}
+		p.emptied.Do(func() { close(p.drained) })
 	}
 }
 
@@ -208,7 +209,10 @@ func (p *Pool) Drain(ctx context.Context) error {
 	case <-p.drained:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("resilience: drain ended with %d calls open: %w", p.open.Load(), context.Cause(ctx))
+		if open := p.open.Load(); open > 0 {
+			return fmt.Errorf("resilience: drain ended with %d calls open: %w", open, context.Cause(ctx))
+		}
+		return nil
 	}
 }
 
@@ -242,10 +246,11 @@ func (v Verdict) String() string {
 	if v.Usable {
 		return v.Model.id + " usable" + v.Reason
 	}
-	if v.Until.IsZero() {
-		return v.Model.id + " " + v.Reason
+	line := v.Model.id + " " + oneLine(v.Reason)
+	if !v.Until.IsZero() {
+		line += " until " + v.Until.Format(time.TimeOnly)
 	}
-	return v.Model.id + " " + v.Reason + " until " + v.Until.Format(time.TimeOnly)
+	return line
 }
 
 func verdict(m *Model) Verdict {
@@ -298,25 +303,31 @@ func (p *Pool) Explain(name string) []Verdict {
 // effect.
 func (p *Pool) Stack() []string {
 	var lines []string
-	add := func(layer Layer, f Feature) {
-		line := fmt.Sprintf("%-8s %T", layer, f)
-		if s, ok := f.(fmt.Stringer); ok { // says its own name
-			line = fmt.Sprintf("%-8s %s", layer, s)
+	add := func(layer Layer, w wrapper) {
+		name := fmt.Sprintf("%T", w.feature)
+		for section, s := range p.setup.sections {
+			if s.number == w.number {
+				name = section
+			}
 		}
-		lines = append(lines, line)
+		line := fmt.Sprintf("%-8s %-8s", layer, name)
+		if s, ok := w.feature.(fmt.Stringer); ok {
+			line += " " + s.String()
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
 	}
 	for at := range layers {
 		for _, w := range p.setup.wraps[at] {
-			add(Layer(at), w.feature)
+			add(Layer(at), w)
 		}
 		switch Layer(at) {
 		case LayerRoute:
-			if p.setup.routeBy != nil {
+			if p.setup.routeBy.feature != nil {
 				add(LayerRoute, p.setup.routeBy)
 			}
 		case LayerTimeout:
 			if t := p.timeouts.Load(); t != nil {
-				lines = append(lines, fmt.Sprintf("%-8s %s", LayerTimeout, t))
+				lines = append(lines, fmt.Sprintf("%-8s timeouts %s", LayerTimeout, t.text))
 			}
 		}
 	}

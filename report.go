@@ -114,6 +114,8 @@ const arrow = " → "
 // trail is what a call remembers once something went wrong, or from the start
 // if a report is wanted.
 type trail struct {
+	id       uint64
+	window   int // a model needs a larger one
 	attempts []Attempt
 	tried    []uint16 // positions beyond what Call.tried holds
 	refused  []Verdict

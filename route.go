@@ -10,6 +10,7 @@ import (
 // table is what a client's calls may go to in one generation of the
 // configuration. It does not change.
 type table struct {
+	owner      any // the view[Req, Resp] that it is of
 	generation uint64
 	entries    []entry           // by tier, then in the order of binding
 	tiers      []int             // where each tier ends
@@ -21,8 +22,8 @@ type entry struct {
 	pos   uint16 // in the client's list of callers
 }
 
-func newTable(generation uint64, models []*Model) *table {
-	t := &table{generation: generation}
+func newTable(owner any, generation uint64, models []*Model) *table {
+	t := &table{owner: owner, generation: generation}
 	for i, m := range models {
 		t.entries = append(t.entries, entry{m, uint16(i)})
 	}
@@ -46,7 +47,7 @@ func newTable(generation uint64, models []*Model) *table {
 func (t *table) under(name string, e entry) {
 	sub := t.only[name]
 	if sub == nil {
-		sub = &table{generation: t.generation}
+		sub = &table{owner: t.owner, generation: t.generation}
 		t.only[name] = sub
 	}
 	sub.entries = append(sub.entries, e)
@@ -72,7 +73,7 @@ func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {
 	if len(opts.Fallbacks) == 0 {
 		return sub, ""
 	}
-	all := &table{generation: t.generation, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	all := &table{owner: t.owner, generation: t.generation, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
 	for _, name := range opts.Fallbacks {
 		more := t.only[name]
 		if more == nil {
@@ -102,11 +103,13 @@ const holdPatience = 5 * time.Second
 // Next picks a model that the call has not tried, makes it the call's model
 // and returns it, or nil when there is none. With lastResort it may be held,
 // though never by hand; the one that is free soonest comes first. A call that
-// has tried nothing, and finds every model held by a provider's limit of which
-// one ends within five seconds, waits for that one if its deadline allows.
+// has tried nothing, and finds every model held but one held by nothing else
+// than a provider's limit that ends within five seconds, waits for that one if
+// its deadline allows.
 func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
 	c := r.Call()
 	from := c.model
+	c.lastResort = false
 	e, ok := r.pick()
 	if !ok && lastResort {
 		e, ok = r.soonest()
@@ -126,12 +129,20 @@ func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
 }
 
 // None returns the error of a call for which Next returned nil at once.
-func (r *Route) None() error { return &rejection{reason: "no model is available"} }
+func (r *Route) None() error {
+	if err := r.parent.Err(); err != nil { // while Next waited
+		return &Error{Kind: Canceled, Err: err, reason: byCaller, refused: true}
+	}
+	return errNone
+}
+
+var errNone error = &rejection{reason: "no model is available"}
 
 // Larger restricts the call to models whose context window is larger than that
 // of the model it has just tried, as far as both are known.
 func (r *Route) Larger() {
-	r.window = max(r.window, int32(min(r.model.info.Load().ContextWindow, math.MaxInt32)), 1)
+	t := r.Call().record()
+	t.window = max(t.window, r.model.info.Load().ContextWindow, 1)
 }
 
 // pick asks the picker tier by tier, or takes the first model that may be used.
@@ -189,12 +200,11 @@ func (r *Route) outwait(ctx context.Context) bool {
 		return false
 	}
 	wait := time.Duration(first - now)
-	if wait > holdPatience || wait >= c.Left() {
+	most := wait / 4 // those who wait must not all arrive at the same instant
+	if wait > holdPatience || wait+most >= c.Left() {
 		return false
 	}
-	// Those who wait must not all arrive at the same instant.
-	wait += time.Duration(c.pool.Rand() * float64(wait) / 4)
-	return c.Sleep(ctx, wait) == nil
+	return c.Sleep(ctx, wait+time.Duration(c.pool.Rand()*float64(most))) == nil
 }
 
 // usable reports whether e may be tried now, or, with held, but for its holds.
@@ -208,7 +218,7 @@ func (c *Call) usable(e entry, held bool) bool {
 	if c.opts != nil && len(c.opts.Require) > 0 && !e.model.has(c.opts.Require) {
 		return false
 	}
-	return c.window == 0 || e.model.info.Load().ContextWindow > int(c.window)
+	return c.trail == nil || c.trail.window == 0 || e.model.info.Load().ContextWindow > c.trail.window
 }
 
 func (c *Call) has(pos uint16) bool {

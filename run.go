@@ -21,9 +21,9 @@ const (
 )
 
 // Run does the pool's background work until ctx is done, and returns nil after
-// all of it has stopped. Work that panics or fails is logged, reported and
-// started again, after a second at first and after a minute at most. A second
-// Run at the same time is an error.
+// all of it has stopped. Work that panics or fails is logged and started again,
+// after a second at first and after a minute at most; a panic is an
+// [EventPanic] too. A second Run at the same time is an error.
 func (p *Pool) Run(ctx context.Context) error {
 	if !p.running.CompareAndSwap(false, true) {
 		return errors.New("resilience: the pool is running already")
@@ -52,10 +52,10 @@ func (p *Pool) supervise(ctx context.Context, w work) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		p.log.ErrorContext(ctx, "background work failed", "work", w.name, "err", err, "again", wait)
 		if p.now()-began > int64(restartMax) {
 			wait = restartAfter
 		}
+		p.log.ErrorContext(ctx, "background work failed", "work", w.name, "err", err, "again", wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

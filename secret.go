@@ -1,6 +1,9 @@
 package resilience
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+)
 
 // A Secret is text that prints as "[redacted]", whatever prints it: fmt with
 // any verb, log/slog, encoding/json. The zero Secret is empty.
@@ -20,10 +23,10 @@ func (s Secret) Reveal() string {
 const redacted = "[redacted]"
 
 // String returns "[redacted]", and so do the following, in their formats.
-func (s Secret) String() string               { return redacted }
-func (s Secret) GoString() string             { return redacted }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (s Secret) String() string                { return redacted }
+func (s Secret) Format(f fmt.State, verb rune) { format(f, verb, redacted) }
+func (s Secret) LogValue() slog.Value          { return slog.StringValue(redacted) }
+func (s Secret) MarshalText() ([]byte, error)  { return []byte(redacted), nil }
 
 // UnmarshalText makes s a secret of text.
 func (s *Secret) UnmarshalText(text []byte) error {

@@ -52,17 +52,16 @@ func newStats() *stats {
 }
 
 // record counts an attempt that ended at now after took.
-func (s *stats) record(now, took int64, k Kind) {
+func (s *stats) record(now, took int64, k Kind, against bool) {
 	if k == Canceled {
 		return
 	}
 	s.counts.Add(now, countCalls, 1)
 	switch {
-	case k == 0:
+	case against:
+		s.counts.Add(now, countFailures, 1)
 	case k == RateLimited:
 		s.counts.Add(now, countThrottled, 1)
-	case k.Against():
-		s.counts.Add(now, countFailures, 1)
 	}
 	s.spread.Add(now, took)
 	s.average.Observe(now, took)
@@ -80,6 +79,7 @@ func (s *stats) spend(now int64, u Usage, dollars float64) {
 
 func (s *stats) sum(now int64, over time.Duration) CallStats {
 	over = min(max(over, 0), statsWindow)
+	over = (over + statsBucket - 1) / statsBucket * statsBucket
 	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls,
 		countInput, countCached, countWrite, countOutput, countReasoning, countNanos)
 	q := s.spread.Quantiles(now, int64(over), 0.50, 0.95, 0.99)

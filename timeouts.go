@@ -2,6 +2,9 @@ package resilience
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cmmv-hive/resilience/internal/settings"
@@ -52,7 +55,6 @@ func (t Timeouts) Install(s *Setup) error {
 	s.Configure("timeouts", func(raw json.RawMessage) (func(), error) {
 		next := t
 		if raw != nil {
-			next = Timeouts{}
 			if err := decode("timeouts", raw, &next); err != nil {
 				return nil, err
 			}
@@ -64,7 +66,7 @@ func (t Timeouts) Install(s *Setup) error {
 }
 
 func (t Timeouts) prepare(path string) (*timeouts, error) {
-	if err := problems(settings.Check(path, &t)); err != nil {
+	if err := errors.Join(problems(settings.Check(path, &t)), t.misplaced(path)); err != nil {
 		return nil, err
 	}
 	base := t
@@ -76,6 +78,7 @@ func (t Timeouts) prepare(path string) (*timeouts, error) {
 	}
 	for op, over := range t.Ops {
 		b := settings.Overlay(base, over).bounds("Timeouts.Ops[" + op + "]")
+		b.credit(over, &ready.bounds)
 		ready.ops[op] = &b
 	}
 	if len(t.Models) > 0 {
@@ -83,9 +86,11 @@ func (t Timeouts) prepare(path string) (*timeouts, error) {
 	}
 	for name, over := range t.Models {
 		b := settings.Overlay(base, over).bounds("Timeouts.Models[" + name + "]")
+		b.credit(over, &ready.bounds)
 		b.ops = map[string]*bounds{}
 		for op, forOp := range t.Ops {
 			both := settings.Overlay(settings.Overlay(base, forOp), over).bounds("Timeouts.Models[" + name + "]")
+			both.credit(over, ready.ops[op])
 			b.ops[op] = &both
 		}
 		ready.models[name] = &b
@@ -100,19 +105,48 @@ func (t Timeouts) bounds(setting string) bounds {
 	}
 }
 
-// String returns the settings in effect.
-func (t *timeouts) String() string { return "timeouts " + t.text }
+// credit makes what over does not set name the setting that it comes from.
+func (b *bounds) credit(over Timeouts, from *bounds) {
+	if over.Call == 0 {
+		b.callCause = from.callCause
+	}
+	if over.Attempt == 0 {
+		b.attemptCause = from.attemptCause
+	}
+}
+
+// misplaced reports what overrides set to no effect.
+func (t Timeouts) misplaced(path string) error {
+	var errs []error
+	bad := func(wrong bool, kind, name, key, problem string) {
+		if wrong {
+			errs = append(errs, &ConfigError{path + "." + kind + "." + name + "." + key, problem})
+		}
+	}
+	for _, op := range slices.Sorted(maps.Keys(t.Ops)) {
+		bad(t.Ops[op].ObserveOnly, "ops", op, "observeOnly", "is for all calls; set it beside ops")
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Models)) {
+		bad(t.Models[name].Call != 0, "models", name, "call", "a call may go to several models; set attempt")
+		bad(t.Models[name].ObserveOnly, "models", name, "observeOnly", "is for all models; set it beside models")
+	}
+	return errors.Join(errs...)
+}
 
 // call and attempt return the bounds of c and of its next attempt, zero or
 // less for none.
 func (t *timeouts) call(c *Call) (time.Duration, *timeoutError) {
-	b := &t.bounds
+	b := t.ofCall(c)
+	return t.enforced(b.forCall, b.callCause)
+}
+
+func (t *timeouts) ofCall(c *Call) *bounds {
 	if t.ops != nil {
-		if forOp := t.ops[c.Op()]; forOp != nil {
-			b = forOp
+		if b := t.ops[c.Op()]; b != nil {
+			return b
 		}
 	}
-	return t.enforced(b.forCall, b.callCause)
+	return &t.bounds
 }
 
 func (t *timeouts) attempt(c *Call) (time.Duration, *timeoutError) {
@@ -140,17 +174,19 @@ func (t *timeouts) of(c *Call) *bounds {
 			return b
 		}
 	}
-	if t.ops != nil {
-		if b := t.ops[c.Op()]; b != nil {
-			return b
-		}
-	}
-	return &t.bounds
+	return t.ofCall(c)
 }
 
 // would reports an attempt that ObserveOnly spared.
 func (t *timeouts) would(a *attempt, took time.Duration) {
 	if b := t.of(a.call); b.forAttempt > 0 && took > b.forAttempt {
 		a.pool.Emit(a, Event{Kind: EventWarning, Model: a.model, Duration: took, Reason: b.attemptCause.Error(), Would: true})
+	}
+}
+
+// wouldCall reports a call that ObserveOnly spared.
+func (t *timeouts) wouldCall(c *Call, took time.Duration) {
+	if b := t.ofCall(c); c.deadline == 0 && b.forCall > 0 && took > b.forCall {
+		c.pool.Emit(c, Event{Kind: EventWarning, Model: c.model, Duration: took, Reason: b.callCause.Error(), Would: true})
 	}
 }

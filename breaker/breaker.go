@@ -9,9 +9,17 @@
 // forgotten when it closes.
 //
 // Kinds that say nothing about the model (see [resilience.Kind]) neither open
-// nor close a breaker, and [resilience.Unknown] weighs half a failure. A call
+// nor close a breaker, and [resilience.Unknown] weighs half a failure. A model
+// that has yet to answer anything is itself to blame when it turns requests
+// down as [resilience.Invalid]: they count as failures until it does. A call
 // that panics or ends its goroutine has failed. Outcomes of calls that began
 // before a breaker's latest change of state are dropped.
+//
+// A breaker also sets the holds of the table of kinds: after
+// [resilience.RateLimited] until the provider's reset, or for a second where it
+// names none, and after [resilience.Unauthorized], [resilience.QuotaSpent] and
+// [resilience.NotFound] for OpenFor. What the provider does not bound doubles
+// each time, up to MaxOpenFor, until the model answers again.
 //
 // The state machine is that of github.com/sony/gobreaker, the cumulative sum
 // for slow drifts Page's (1954).
@@ -34,8 +42,9 @@ func Wrap[Req, Resp any](caller resilience.ModelCaller[Req, Resp], cfg Config) *
 }
 
 // Breakers are the breakers of a pool's models, a [resilience.Feature] that
-// owns the section "breaker". A reload changes their settings and keeps their
-// states; an open time that has begun goes on.
+// owns the section "breaker". A reload changes their settings, which lie over
+// those that New was given, and keeps their states; an open time that has begun
+// goes on.
 //
 // A call with nowhere else to go ([resilience.Call.LastResort]) passes an open
 // breaker, and counts only if there is room for it among the probes. It does
@@ -65,7 +74,9 @@ func (b *Breakers) Install(s *resilience.Setup) error {
 	s.Wrap(resilience.LayerBreaker, b.wrap)
 	s.Configure(section, b.prepare)
 	s.OnReset(func(m *resilience.Model) {
-		b.models.Of(m).close(context.Background(), int64(b.pool.Now()), "reset")
+		g := b.models.Of(m)
+		g.holds.forget()
+		g.close(context.Background(), int64(b.pool.Now()), "reset")
 	})
 	return nil
 }
@@ -91,7 +102,7 @@ func (b *Breakers) prepare(raw json.RawMessage) (func(), error) {
 	cfg := b.given
 	if raw != nil {
 		var err error
-		if cfg, err = decode(raw); err != nil {
+		if cfg, err = b.given.over(raw); err != nil {
 			return nil, err
 		}
 	}
@@ -121,6 +132,7 @@ func (b *Breakers) wrap(m *resilience.Model, next resilience.Handler) resilience
 // A guard stands before one model.
 type guard struct {
 	engine
+	holds holds
 	pool  *resilience.Pool
 	model *resilience.Model
 }
@@ -143,20 +155,31 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 			g.report(ctx, int64(g.pool.Now()), p, outcome{harm: whole})
 		}
 	}()
+	attempts, known := c.Attempt(), g.holds.look()
 	err = next(ctx, c)
 	returned = true
-	now := int64(g.pool.Now())
-	o := judge(c, err)
+	now := int64(c.Clock())
+	if c.Attempt() == attempts { // refused further in: the reading is old
+		now = int64(g.pool.Now())
+	}
+	if err == nil {
+		g.answer(ctx, known)
+	} else {
+		g.heed(ctx, now, known, err)
+	}
+	o := g.judge(c, err)
 	o.slow = r.slowRate > 0 && now-start > r.slowAfter
 	g.report(ctx, now, p, o)
 	return err
 }
 
 // judge says what a call's error says of the model.
-func judge(c *resilience.Call, err error) outcome {
+func (g *guard) judge(c *resilience.Call, err error) outcome {
 	switch kind := resilience.KindOf(err); {
 	case err == nil:
 		return outcome{}
+	case kind == resilience.Invalid && !g.holds.answered.Load():
+		return outcome{harm: whole}
 	case !c.Against(err):
 		return outcome{neutral: true}
 	case kind == resilience.Unknown:
@@ -168,11 +191,13 @@ func judge(c *resilience.Call, err error) outcome {
 	}
 }
 
+const leastLease = 2 * time.Minute
+
 // admit lets a call through a breaker that is not closed, or refuses it.
 func (g *guard) admit(ctx context.Context, c *resilience.Call) (permit, error) {
 	now := int64(g.pool.Now())
 	r := g.rules.Load()
-	lease := max(int64(2*time.Minute), 4*r.slowAfter)
+	lease := max(int64(leastLease), 4*r.slowAfter)
 	var p permit
 	var err error
 	if c.LastResort() {
@@ -199,7 +224,7 @@ func (g *guard) tell(c change) {
 	observe := g.rules.Load().observe
 	h := resilience.Hold{By: resilience.HoldBreaker, Reason: c.reason}
 	switch {
-	case observe || c.to == Closed || c.to == HalfOpen:
+	case observe || c.to == Closed:
 		g.model.Release(c.ctx, resilience.HoldBreaker)
 	case c.to == Open:
 		if c.from == Open || c.from == Isolated {

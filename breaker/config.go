@@ -14,8 +14,8 @@ import (
 const section = "breaker"
 
 // Config configures [Breakers]. The zero value is ready to use: a zero field
-// means the default that is named beside it, and where there is one a negative
-// value means off.
+// means the default that is named beside it. Negative FailureRate and
+// Consecutive mean off. No duration is longer than a year.
 type Config struct {
 	// FailureRate opens a breaker when so many of the calls of a Window have
 	// failed, of MinCalls at least. The share itself is enough.
@@ -25,10 +25,10 @@ type Config struct {
 	// off. Where it is set, a probe that is slow has failed. A call whose
 	// answer is streamed takes until its first chunk.
 	SlowRate  float64       `json:"slowRate" max:"1"`
-	SlowAfter time.Duration `json:"slowAfter" default:"30s" off:"no"`
+	SlowAfter time.Duration `json:"slowAfter" default:"30s" max:"8760h" off:"no"`
 
 	MinCalls int           `json:"minCalls" default:"10" off:"no"`
-	Window   time.Duration `json:"window" default:"30s" min:"100ms" off:"no"` // begins anew when a breaker closes
+	Window   time.Duration `json:"window" default:"30s" min:"100ms" max:"8760h" off:"no"` // begins anew when a breaker closes
 
 	// Consecutive opens a breaker after so many failures in a row.
 	Consecutive int `json:"consecutive" default:"5"`
@@ -43,8 +43,8 @@ type Config struct {
 	// doubles with each round of probes that fails, up to MaxOpenFor, and a
 	// tenth of it at most is added at random. After an Overloaded failure it is
 	// no less than the provider asked for.
-	OpenFor    time.Duration `json:"openFor" default:"15s" min:"1ms" off:"no"`
-	MaxOpenFor time.Duration `json:"maxOpenFor" default:"5m" min:"1ms" off:"no"`
+	OpenFor    time.Duration `json:"openFor" default:"15s" min:"1ms" max:"8760h" off:"no"`
+	MaxOpenFor time.Duration `json:"maxOpenFor" default:"5m" min:"1ms" max:"8760h" off:"no"`
 
 	// Probes is how many probes must succeed to close a breaker, and how many
 	// there are at once. One that fails opens it again. So does one that is
@@ -60,13 +60,12 @@ type Config struct {
 	Models map[string]Config `json:"models,omitempty"`
 }
 
-// decode reads a section of a configuration file.
-func decode(raw json.RawMessage) (Config, error) {
-	var cfg Config
-	if err := configErrors(settings.Decode(section, raw, &cfg)); err != nil {
+// over returns c with what a section of a configuration file says lying over it.
+func (c Config) over(raw json.RawMessage) (Config, error) {
+	if err := configErrors(settings.Decode(section, raw, &c)); err != nil {
 		return Config{}, err
 	}
-	return cfg, cfg.check()
+	return c, c.check()
 }
 
 // check returns what is wrong with cfg, as joined [*resilience.ConfigError]s.

@@ -51,30 +51,6 @@ type engine struct {
 	telling bool // some goroutine is publishing the queue
 }
 
-// What the window counts.
-const (
-	calls = iota
-	fails // in halves
-	slows
-)
-
-// A failure weighs two halves; one that says little of the model weighs one.
-const whole = 2
-
-// A permit lets one call through.
-type permit struct {
-	life  uint64 // zero if the outcome does not count
-	lease int64  // zero if it is not a probe
-}
-
-// outcome is what a call says of the model.
-type outcome struct {
-	harm    int64 // in halves
-	slow    bool
-	neutral bool
-	wait    int64 // an overloaded provider asked to be left alone for so long
-}
-
 // errFailed stands for any failure: gobreaker sees but the fact.
 var errFailed = errors.New("failed")
 
@@ -126,129 +102,6 @@ func (e *engine) apply(ctx context.Context, now int64, r rules) {
 	}
 }
 
-// enter admits a call while the breaker is closed.
-func (e *engine) enter() (permit, bool) {
-	life := e.life.Load()
-	return permit{life: life}, e.gate.Load() == 0
-}
-
-// knock is enter for a breaker that is not closed: it admits a probe, which
-// must be back within lease, or returns the error to refuse the call with.
-func (e *engine) knock(ctx context.Context, now, lease int64) (permit, error) {
-	if gate := e.gate.Load(); now < gate {
-		return permit{}, e.refuse(now, gate)
-	}
-	e.mu.Lock()
-	defer e.unlock()
-	e.tick(ctx, now)
-	switch {
-	case e.state == Closed:
-		return permit{life: e.life.Load()}, nil
-	case e.state != HalfOpen:
-		return permit{}, e.refuse(now, e.gate.Load())
-	case int64(len(e.leases)) >= e.rules.Load().probes:
-		return permit{}, errProbing
-	}
-	p := permit{e.life.Load(), now + lease}
-	e.leases = append(e.leases, p.lease)
-	return p, nil
-}
-
-// pass is knock for a call that has nowhere else to go: where there is no room
-// for a probe it goes all the same, uncounted. Only what people closed stays
-// closed.
-func (e *engine) pass(ctx context.Context, now, lease int64) (permit, error) {
-	p, err := e.knock(ctx, now, lease)
-	if err == nil {
-		return p, nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.byHand {
-		return permit{}, err
-	}
-	return permit{}, nil
-}
-
-// report takes the outcome of an admitted call.
-func (e *engine) report(ctx context.Context, now int64, p permit, o outcome) {
-	switch {
-	case p.life == 0 || p.life != e.life.Load():
-		return
-	case p.lease == 0 && o.neutral:
-		return
-	case p.lease == 0 && o == outcome{}:
-		r := e.rules.Load()
-		r.counts.Add(now, calls, 1)
-		if r.drift > 0 || e.goods.Load() == 0 {
-			e.goods.Add(1)
-		}
-		return
-	}
-	e.mu.Lock()
-	defer e.unlock()
-	e.tick(ctx, now)
-	switch {
-	case p.life != e.life.Load():
-	case p.lease != 0:
-		e.vote(ctx, now, p, o)
-	case e.state == Closed:
-		e.count(ctx, now, o)
-	}
-}
-
-// vote takes the outcome of a probe.
-func (e *engine) vote(ctx context.Context, now int64, p permit, o outcome) {
-	for i, end := range e.leases {
-		if end == p.lease { // probes with the same end are alike
-			e.leases = append(e.leases[:i], e.leases[i+1:]...)
-			break
-		}
-	}
-	e.ask(now, o)
-	r := e.rules.Load()
-	switch {
-	case o.neutral:
-	case o.harm == 0 && o.slow && r.slowRate > 0:
-		e.tell(ctx, now, errFailed, "probe was slow")
-	case o.harm == 0:
-		if e.passed++; e.passed >= r.probes {
-			e.tell(ctx, now, nil, "probes succeeded")
-		}
-	default:
-		if e.harm += o.harm; e.harm >= whole {
-			e.tell(ctx, now, errFailed, "probe failed")
-		}
-	}
-}
-
-// count takes the outcome of a call that the closed breaker let through, and
-// that was not plainly good.
-func (e *engine) count(ctx context.Context, now int64, o outcome) {
-	e.ask(now, o)
-	counts := e.rules.Load().counts
-	counts.Add(now, calls, 1)
-	if o.slow {
-		counts.Add(now, slows, 1)
-	}
-	if o.harm == 0 {
-		e.goods.Add(1)
-	} else {
-		counts.Add(now, fails, o.harm)
-		e.accumulate(o.harm)
-	}
-	if o.harm > 0 || o.slow { // a failure to gobreaker, which asks the rules after failures only
-		e.tell(ctx, now, errFailed, "")
-	}
-}
-
-// ask notes for how long an overloaded provider asked to be left alone.
-func (e *engine) ask(now int64, o outcome) {
-	if o.wait > 0 {
-		e.floor = max(e.floor, now+min(o.wait, e.rules.Load().maxOpenFor))
-	}
-}
-
 // tick brings the state up to now: an open breaker whose gate has ended turns
 // half-open, and a probe that is not back in time has failed.
 func (e *engine) tick(ctx context.Context, now int64) {
@@ -290,7 +143,6 @@ func (e *engine) move(ctx context.Context, now int64, to State, why string) {
 	case Closed:
 		gate = 0
 		e.opened, e.floor, e.streak, e.drift = 0, 0, 0, 0
-		e.goods.Store(0)
 		e.rules.Load().counts.Begin(now)
 	}
 	e.settle(ctx, to, gate, why)

@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -47,6 +46,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, r rules) *rig {
+	t.Helper()
 	g := &rig{T: t, start: time.Now()}
 	g.init(r, func() float64 { return 0 }, func(c change) {
 		g.mu.Lock()
@@ -103,6 +103,7 @@ func (g *rig) half() {
 }
 
 func virtual(t *testing.T, name string, r rules, f func(g *rig)) {
+	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { f(newRig(t, r)) })
 	})
@@ -297,7 +298,24 @@ func TestOpenTime(t *testing.T) {
 			require.Equal(g, tt.want, until(g))
 		})
 	}
-	virtual(t, "what was asked a while ago still counts, until a close", plain(), func(g *rig) {
+	virtual(t, "asking for less does not shorten it", plain(), func(g *rig) {
+		g.calls(asked(30*time.Second), asked(12*time.Second), bad, bad, bad)
+		require.Equal(g, 30*time.Second, until(g))
+	})
+	virtual(t, "what was asked is capped once", plain(), func(g *rig) {
+		g.calls(mix(4, bad)...)
+		g.calls(asked(time.Hour))
+		time.Sleep(40 * time.Second)
+		g.calls(bad)
+		require.Equal(g, 20*time.Second, until(g))
+	})
+	virtual(t, "what was asked is forgotten at a close", plain(), func(g *rig) {
+		g.calls(asked(30 * time.Second))
+		g.close(g.Context(), g.now(), "")
+		g.trip()
+		require.Equal(g, 10*time.Second, until(g))
+	})
+	virtual(t, "what was asked a while ago still counts", plain(), func(g *rig) {
 		g.calls(asked(30 * time.Second))
 		time.Sleep(5 * time.Second)
 		g.calls(mix(4, bad)...)
@@ -473,7 +491,6 @@ func TestStaleOutcomes(t *testing.T) {
 			g.end(p, neutral)
 			q, err := g.admit()
 			require.NoError(g, err)
-			require.NotEqual(g, p.life, 0)
 			g.end(q, bad)
 			g.end(q, o)
 			g.is(Open)
@@ -638,6 +655,17 @@ func TestApply(t *testing.T) {
 		g.calls(bad)
 		g.is(Open)
 	})
+	virtual(t, "knows of a success in between", with(func(r *rules) { r.slowRate = 1 }), func(g *rig) {
+		g.calls(bad, bad, bad, bad, good)
+		g.apply(g.Context(), g.now(), with(func(r *rules) { r.slowRate, r.consecutive = 1, 3 }))
+		g.calls(slow)
+		g.is(Closed)
+	})
+	virtual(t, "says nothing of a closed breaker", plain(), func(g *rig) {
+		g.apply(g.Context(), g.now(), with(func(r *rules) { r.observe = true }))
+		g.calls(good)
+		require.Empty(g, g.changes)
+	})
 	virtual(t, "keeps an open time that has begun", plain(), func(g *rig) {
 		g.trip()
 		g.apply(g.Context(), g.now(), with(func(r *rules) { r.openFor = int64(time.Second) }))
@@ -738,7 +766,7 @@ func TestGobreakerIsNotAskedWhileAllIsWell(t *testing.T) {
 		g.cb = nil
 		for range 100 {
 			_, err := g.admit()
-			require.True(g, errors.Is(err, resilience.Rejected))
+			require.ErrorIs(g, err, resilience.Rejected)
 		}
 	})
 }

@@ -14,11 +14,7 @@ const shut = math.MaxInt64
 func (e *engine) openFor(now int64) int64 {
 	r := e.rules.Load()
 	d := r.openFor
-	for range e.opened {
-		if d >= r.maxOpenFor/2 {
-			d = r.maxOpenFor
-			break
-		}
+	for i := 0; i < e.opened && d < r.maxOpenFor; i++ {
 		d *= 2
 	}
 	d = max(d, e.floor-now)

@@ -30,8 +30,8 @@ var (
 	driftDown = math.Log(0.99 / 0.90) // by a success
 )
 
-// accumulate takes a failure into the counts that a success resets or lowers.
-// As these stop at zero, the successes since the last failure may be taken
+// accumulate takes a failure, or none, into the counts that a success resets or
+// lowers. As these stop at zero, the successes since the last time may be taken
 // together. The caller has mu.
 func (e *engine) accumulate(harm int64) {
 	goods := e.goods.Swap(0)

@@ -40,8 +40,8 @@ func TestPublishedBreakerStatistics(t *testing.T) {
 		want float64
 		runs int
 	}{
-		{5, .5, 62, 8000}, {5, .3, 586.5, 1000}, {5, 1, 5, 10},
-		{3, .5, 14, 8000}, {3, .3, 51.5, 4000}, {3, .2, 155, 2000},
+		{5, .5, 62, 8000}, {5, .3, 586.5, 500}, {5, 1, 5, 10},
+		{3, .5, 14, 8000}, {3, .3, 51.5, 4000}, {3, .2, 155, 1000},
 	} {
 		formula := float64(tt.n)
 		if tt.p < 1 {
@@ -68,7 +68,7 @@ func TestPublishedBreakerDrift(t *testing.T) {
 		p, want float64
 		runs    int
 	}{
-		{.01, 11805, 150}, {.1, 41, 8000}, {.5, 6.0, 8000}, {1, 3, 10},
+		{.01, 11805, 100}, {.1, 41, 8000}, {.5, 6.0, 8000}, {1, 3, 10},
 	} {
 		got := untilTrip(r, tt.p, tt.runs, rng)
 		require.InEpsilon(t, tt.want, got, .02+3/math.Sqrt(float64(tt.runs)), "p=%v", tt.p)

@@ -64,12 +64,11 @@ func (f *Manager) Install(s *resilience.Setup) error {
 	return nil
 }
 
-// prepare checks a section of the configuration, or what the manager was made
-// with if there is none.
+// prepare checks a section of the configuration, which lies over what the
+// manager was made with.
 func (f *Manager) prepare(raw json.RawMessage) (func(), error) {
 	cfg := f.given
 	if raw != nil {
-		cfg = Config{On: f.given.On}
 		if err := problems(settings.Decode("fallback", raw, &cfg)); err != nil {
 			return nil, err
 		}
@@ -90,7 +89,7 @@ func problems(list []settings.Problem) error {
 }
 
 // String returns the settings in effect.
-func (f *Manager) String() string { return "fallback " + f.live.Load().text }
+func (f *Manager) String() string { return f.live.Load().text }
 
 // route goes through models until one answers.
 func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilience.Handler) error {

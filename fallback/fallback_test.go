@@ -104,7 +104,11 @@ func TestCallerGoneStopsAtOnce(t *testing.T) {
 func TestOutOfTimeStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		hang := func(ctx context.Context, _ string) (string, error) { asked++; <-ctx.Done(); return "", context.Cause(ctx) }
+		hang := func(ctx context.Context, _ string) (string, error) {
+			asked++
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}
 		pool, err := resilience.NewPool(
 			resilience.Timeouts{Call: 25 * time.Second, Attempt: 10 * time.Second}, fallback.New(fallback.Config{}))
 		require.NoError(t, err)

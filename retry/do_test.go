@@ -241,6 +241,22 @@ func TestDoNested(t *testing.T) {
 	})
 }
 
+// Within a call of a pool a retry is also one of that call's attempts.
+func TestDoWithinACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := exactly(Config{Attempts: 9, Base: -1})
+		for limit, want := range map[int]int{-1: 1, 1: 1, 2: 2, 0: 6} {
+			s := newScript(times(failed(resilience.Overloaded), 99)...)
+			c := resilience.Wrap(resilience.FuncOf(func(ctx context.Context, _ string) (string, error) {
+				return Do(ctx, p, s.call)
+			}))
+			_, _, err := c.Do(t.Context(), "", resilience.CallOptions{Attempts: limit})
+			require.ErrorIs(t, err, resilience.Overloaded)
+			require.Len(t, s.at, want, "Attempts: %d", limit)
+		}
+	})
+}
+
 func TestDoBadConfig(t *testing.T) {
 	_, err := Do(t.Context(), New(Config{Multiplier: 0.5, Jitter: 2}), func(context.Context) (int, error) {
 		t.Fatal("called")

@@ -79,8 +79,11 @@ func (e episode) String() string {
 	if e.recovery >= 0 {
 		recovery = fmt.Sprintf("%d s", e.recovery)
 	}
-	return fmt.Sprintf("%s, amplification %.2f in the worst second and %.2f in all, %.1f %% served",
-		recovery, e.amplification, e.overall, 100*e.goodput)
+	s := fmt.Sprintf("%s, amplification %.2f", recovery, e.amplification)
+	if e.goodput > 0 {
+		s += fmt.Sprintf(" (%.2f in all, %.1f %% served)", e.overall, 100*e.goodput)
+	}
+	return s
 }
 
 // overload sends rate calls a second through features to a queueing server,
@@ -125,28 +128,73 @@ func overload(t *testing.T, rate int, told bool, features ...resilience.Feature)
 	return e
 }
 
+// What T6 of the literature on metastable failures calls an overload: a server
+// that loses capacity for ten seconds. With retries that nobody limits it never
+// recovers, at half of the normal load even.
 func TestPublishedMetastability(t *testing.T) {
+	const untold, told = false, true
 	immediate := Config{Attempts: 4, Base: -1}
 	unlimited := immediate
 	unlimited.Budget = -1
-	quick := breaker.Config{FailureRate: 0.5, MinCalls: 20, Consecutive: -1, Window: 5 * time.Second, OpenFor: 5 * time.Second, MaxOpenFor: 5 * time.Second}
+	const never = -1
 	for _, tt := range []struct {
-		name string
-		told bool
-		f    []resilience.Feature
+		name          string
+		cfg           Config
+		breaker       *breaker.Config
+		told          bool
+		rate          int
+		recovery      int // published
+		amplification float64
+		target        string
+		exact         bool // about as published
 	}{
-		{"none", false, []resilience.Feature{New(Config{Attempts: 1})}},
-		{"3 unlimited", false, []resilience.Feature{New(unlimited)}},
-		{"3 immediate budget", false, []resilience.Feature{New(immediate)}},
-		{"3 immediate budget told", true, []resilience.Feature{New(immediate)}},
-		{"default", false, []resilience.Feature{New(Config{})}},
-		{"default told", true, []resilience.Feature{New(Config{})}},
-		{"default breaker", false, []resilience.Feature{New(Config{}), breaker.New(quick)}},
-		{"default default breaker", false, []resilience.Feature{New(Config{}), breaker.New(breaker.Config{})}},
-		{"default breaker told", true, []resilience.Feature{New(Config{}), breaker.New(quick)}},
+		{"no retry", Config{Attempts: 1}, nil, untold, 50, 5, 1, "±1 s", true},
+		{"no retry", Config{Attempts: 1}, nil, untold, 90, 61, 1, "±1 s", true},
+		{"3 retries, no budget", unlimited, nil, untold, 50, never, 4, "never, 4.00", true},
+		{"3 retries, 10 % a success", immediate, nil, untold, 50, 5, 1.2, "±1 s", true},
+		{"3 retries, 10 % a success", immediate, nil, untold, 90, 62, 1.2, "±1 s", true},
+		{"3 retries, 10 % a success, deadline told", immediate, nil, told, 90, 0, 1.2, "±1 s", true},
+
+		{"defaults, deadline told", Config{}, nil, told, 50, 0, 1.2, "≤ 6 s, ≤ 1.2", false},
+		{"defaults, deadline told", Config{}, nil, told, 70, 0, 1.2, "≤ 6 s, ≤ 1.2", false},
+		{"defaults, deadline told", Config{}, nil, told, 80, 0, 1.2, "≤ 6 s, ≤ 1.2", false},
+		{"defaults, deadline told", Config{}, nil, told, 90, 0, 1.2, "≤ 6 s, ≤ 1.2", false},
+
+		// The server works on what was given up, so only refusing helps.
+		{"defaults, breaker", Config{}, quickBreaker(), untold, 50, 6, 1.22, "≤ 6 s, ≤ 1.2", false},
+		{"defaults, breaker", Config{}, quickBreaker(), untold, 90, 5, 1.22, "≤ 6 s, ≤ 1.2", false},
+		{"defaults, breaker, deadline told", Config{}, quickBreaker(), told, 90, 4, 1.2, "≤ 6 s, ≤ 1.2", false},
 	} {
-		start := time.Now()
-		t.Log(tt.name, overload(t, 90, tt.told, tt.f...), time.Since(start))
+		features := []resilience.Feature{New(tt.cfg)}
+		if tt.breaker != nil {
+			features = append(features, breaker.New(*tt.breaker))
+		}
+		e := overload(t, tt.rate, tt.told, features...)
+		published := episode{recovery: tt.recovery, amplification: tt.amplification}
+		t.Logf("published: metastability at λ = %d, %s: measured %v, reference %v, target %s", tt.rate, tt.name, e, published, tt.target)
+		switch {
+		case tt.exact && tt.recovery == never:
+			require.Equal(t, never, e.recovery)
+			require.InDelta(t, tt.amplification, e.amplification, 0.05)
+		case tt.exact:
+			require.InDelta(t, tt.recovery, e.recovery, 1)
+			require.LessOrEqual(t, e.amplification, tt.amplification+0.005)
+		default:
+			require.GreaterOrEqual(t, e.recovery, 0)
+			require.LessOrEqual(t, e.recovery, 6)
+			require.LessOrEqual(t, e.amplification, 1.2)
+		}
 	}
-	require.True(t, true)
+	e := overload(t, 90, untold, New(Config{}), breaker.New(breaker.Config{}))
+	t.Logf("metastability at λ = 90, defaults, default breaker: %v", e)
+	require.GreaterOrEqual(t, e.recovery, 0)
+	require.LessOrEqual(t, e.recovery, 20, "it opens for 15 s")
+}
+
+// quickBreaker opens at 50 % of 20 calls, for 5 s, as the published one does.
+func quickBreaker() *breaker.Config {
+	return &breaker.Config{
+		FailureRate: 0.5, MinCalls: 20, Consecutive: -1, Window: 5 * time.Second,
+		OpenFor: 5 * time.Second, MaxOpenFor: 5 * time.Second,
+	}
 }

@@ -30,9 +30,9 @@ func Wrap[Req, Resp any](caller resilience.ModelCaller[Req, Resp], cfg Config) *
 //   - Overloaded: after backoff, and not before the server asked.
 //   - Unreachable, and Truncated before anything was delivered: once after a
 //     tenth of the backoff; again after backoff.
-//   - RateLimited: exactly when the server asked, if that is within Patience.
-//     If it did not ask for anything, after backoff, if there is no other model
-//     to go to.
+//   - RateLimited: when the server asked, never sooner and at most a quarter of
+//     a second later, if that is within Patience. If it did not ask for
+//     anything, after backoff, if there is no other model to go to.
 //   - TimedOut: after backoff, if there is no other model to go to.
 //   - All else is not retried, nor is what the provider marks as final.
 //

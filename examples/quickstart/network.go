@@ -41,10 +41,10 @@ func listen(fakes []Fake, port int) (*Network, error) {
 	return n, nil
 }
 
-// serve starts the servers. Their time begins at start.
-func (n *Network) serve(seed uint64, start time.Time, speed float64) error {
+// serve starts the servers.
+func (n *Network) serve(seed uint64, clock *Clock) error {
 	for i, f := range n.fakes {
-		p, err := provider.New(provider.Config{Plan: f.Plan, Seed: seed, Start: start, Speed: speed})
+		p, err := provider.New(provider.Config{Plan: f.Plan, Seed: seed, Speed: float64(clock.pace), Now: clock.Now})
 		if err != nil {
 			return err
 		}
@@ -70,12 +70,16 @@ func (n *Network) Close() error {
 	return errors.Join(errs...)
 }
 
-// clients returns a client of each server, with connections of its own.
-func (n *Network) clients() []*Server {
-	base := &http.Transport{MaxIdleConnsPerHost: 1 << 10}
-	out := make([]*Server, len(n.listeners))
+// models returns the fakes as models to ask, over connections of their own.
+func (n *Network) models() []Server {
+	// As many as a burst needs, and not as many as there may be files open.
+	const conns = 500
+	base := &http.Transport{MaxConnsPerHost: conns, MaxIdleConnsPerHost: conns}
+	out := make([]Server, len(n.listeners))
 	for i, l := range n.listeners {
-		out[i] = &Server{URL: fmt.Sprintf("http://%v/v1", l.Addr()), HTTP: &http.Client{Transport: stamp{base, i}}}
+		f := n.fakes[i]
+		out[i] = Server{Model: f.Model, Price: f.Price, URL: fmt.Sprintf("http://%v/v1", l.Addr()),
+			HTTP: &http.Client{Transport: stamp{base, i}}}
 	}
 	return out
 }
@@ -115,10 +119,4 @@ func (s stamp) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Header.Set(provider.HeaderTry, strconv.Itoa(int(p.tries[s.i].Add(1))-1))
 	}
 	return s.base.RoundTrip(req)
-}
-
-func (s stamp) CloseIdleConnections() {
-	if c, ok := s.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }

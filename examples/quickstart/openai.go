@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/cmmv-hive/resilience"
 )
 
 // ChatRequest and ChatResponse are what this program needs of OpenAI's chat
@@ -60,18 +62,21 @@ func (e *APIError) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Message)
 }
 
-// A Server is an OpenAI-compatible server.
+// A Server is a model at an OpenAI-compatible server.
 type Server struct {
-	URL  string // up to and without /chat/completions
-	Key  string
-	HTTP *http.Client
+	Model string
+	Price resilience.Price
+	URL   string // up to and without /chat/completions
+	Key   string
+	HTTP  *http.Client
 }
 
 // maxResponse bounds what is read of a response.
 const maxResponse = 16 << 20
 
-// Chat asks for a completion.
-func (s *Server) Chat(ctx context.Context, in ChatRequest) (*ChatResponse, error) {
+// Chat asks s for a completion.
+func (s Server) Chat(ctx context.Context, in ChatRequest) (*ChatResponse, error) {
+	in.Model = s.Model
 	body, err := json.Marshal(in)
 	if err != nil {
 		return nil, err

@@ -5,35 +5,49 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
-// progress shows on w how far a run has come until stop is closed: a bar that
-// moves on a terminal, elsewhere a line per quarter. Done and total count
-// calls.
-func progress(w io.Writer, total int64, done func() int64, stop <-chan struct{}) {
-	moves := isTerminal(w)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	quarter := int64(1)
-	for {
-		n := done()
-		switch {
-		case moves:
-			fmt.Fprintf(w, "\r%s", bar(n, total))
-		case n >= quarter*total/4:
-			fmt.Fprintln(w, line(n, total))
-			for quarter*total/4 <= n {
-				quarter++
+// progress shows on w how many of total calls are done: a bar on a terminal,
+// elsewhere a line per quarter. The function it returns ends that.
+func progress(w io.Writer, total int64, done func() int64) (stop func()) {
+	show := quarters(w, total)
+	wipe := func() {}
+	if isTerminal(w) {
+		show = func(n int64) { fmt.Fprintf(w, "\r%s", bar(n, total)) }
+		wipe = func() { fmt.Fprintf(w, "\r%s\r", strings.Repeat(" ", len([]rune(bar(total, total))))) }
+	}
+	end := make(chan struct{})
+	var showing sync.WaitGroup
+	showing.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			show(done())
+			select {
+			case <-tick.C:
+			case <-end:
+				show(done())
+				wipe()
+				return
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-stop:
-			if moves {
-				fmt.Fprintf(w, "\r%s\r", strings.Repeat(" ", len([]rune(bar(total, total)))))
-			}
-			return
+	})
+	return func() {
+		close(end)
+		showing.Wait()
+	}
+}
+
+// quarters writes a line whenever another quarter is done.
+func quarters(w io.Writer, total int64) func(int64) {
+	next := int64(1)
+	return func(n int64) {
+		reached := 4 * n / max(total, 1)
+		if reached >= next {
+			fmt.Fprintf(w, "%d %% of %d calls\n", 25*reached, total)
+			next = reached + 1
 		}
 	}
 }
@@ -42,14 +56,9 @@ func progress(w io.Writer, total int64, done func() int64, stop <-chan struct{})
 func bar(done, total int64) string {
 	const width = 40
 	full := int(width * done / max(total, 1))
-	return fmt.Sprintf("%s%s %3d %% of %d calls", strings.Repeat("█", full), strings.Repeat("░", width-full), percentDone(done, total), total)
+	return fmt.Sprintf("%s%s %3d %% of %d calls",
+		strings.Repeat("█", full), strings.Repeat("░", width-full), 100*done/max(total, 1), total)
 }
-
-func line(done, total int64) string {
-	return fmt.Sprintf("%d %% of %d calls", percentDone(done, total), total)
-}
-
-func percentDone(done, total int64) int64 { return 100 * done / max(total, 1) }
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,91 +12,78 @@ import (
 	"github.com/cmmv-hive/resilience/internal/trace"
 )
 
-// patience is how long each call is waited for, in trace time, in every row.
-const patience = time.Minute
-
-// An Ask makes one call in the way of a row, and says which model answered and
-// what it cost.
-type Ask func(ctx context.Context, req ChatRequest) (res *ChatResponse, model string, cost float64, err error)
-
 // A Replay makes the calls of a trace, once per row, all rows at the same time
 // and against the same servers.
 type Replay struct {
-	Traffic Traffic
-	Start   time.Time // of the trace's time
-	Done    atomic.Int64
+	Calls []trace.Call
+	Clock *Clock
+	End   time.Time // no call is begun after it
+	Done  atomic.Int64
 }
 
-// Total counts the calls of a replay of n rows.
-func (r *Replay) Total(n int) int64 { return int64(n) * int64(len(r.Traffic.Calls)) }
-
-// Run fills rows in. If ctx ends first it returns early, with ctx's error.
+// Run fills rows in, all to the same length: that of Calls, or less if the time
+// has come to end. If ctx ends first it returns early, with ctx's error.
 func (r *Replay) Run(ctx context.Context, rows []Row, ask []Ask) error {
+	begun := make([]int, len(rows))
 	var all sync.WaitGroup
 	for i := range rows {
-		rows[i].Samples = make([]Sample, len(r.Traffic.Calls))
-		all.Go(func() { r.row(ctx, rows[i].Samples, ask[i]) })
+		rows[i].Samples = make([]Sample, len(r.Calls))
+		all.Go(func() { begun[i] = r.row(ctx, rows[i].Samples, ask[i]) })
 	}
 	all.Wait()
+	for i := range rows {
+		rows[i].Samples = rows[i].Samples[:slices.Min(begun)]
+	}
 	return ctx.Err()
 }
 
-func (r *Replay) row(ctx context.Context, samples []Sample, ask Ask) {
+// row makes the calls of one row, and says how many.
+func (r *Replay) row(ctx context.Context, samples []Sample, ask Ask) int {
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for i, c := range r.Traffic.Calls {
-		if wait := time.Until(r.Start.Add(r.clock(c.At))); wait > 0 {
+	for i, c := range r.Calls {
+		if wait := r.Clock.Until(c.At); wait > 0 {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
-				return
+				return i
 			}
 		}
+		if i > 0 && time.Now().After(r.End) {
+			return i
+		}
+		r.Clock.Due(c.At)
 		calls.Go(func() {
 			samples[i] = r.call(ctx, i, c, ask)
 			r.Done.Add(1)
 		})
 	}
+	return len(r.Calls)
 }
 
 func (r *Replay) call(ctx context.Context, i int, c trace.Call, ask Ask) Sample {
 	ctx, p := withPassage(ctx, "call-"+strconv.Itoa(i))
-	ctx, cancel := context.WithTimeout(ctx, r.clock(patience))
+	ctx, cancel := context.WithTimeout(ctx, r.Clock.pace.of(patience))
 	defer cancel()
-	began := time.Now()
+	began := r.Clock.Now()
 	res, model, cost, err := ask(ctx, question(c))
-	took := time.Duration(float64(time.Since(began)) * r.Traffic.Speed)
+	// The clock may have been found to stand still in between.
+	took := max(r.Clock.Now()-began, 0)
 	return Sample{OK: err == nil && res.Text() != "", Took: took, Attempts: p.attempts(), Cost: cost, Model: model}
 }
 
-// clock turns a time of the trace into one of the clock.
-func (r *Replay) clock(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / r.Traffic.Speed)
-}
+// A prompt has a length and no content, as in the trace. The fakes count a byte
+// as a token.
+const longestPrompt = 1 << 17
 
-// A prompt has a length and no content, as in the trace.
-const longestPrompt = 1 << 20
-
-var filler = strings.Repeat("text", longestPrompt/4)
+var prompt = strings.Repeat("a", longestPrompt)
 
 func question(c trace.Call) ChatRequest {
 	return ChatRequest{
-		Messages:            []Message{{"user", filler[:min(4*max(c.Input, 1), longestPrompt)]}},
+		Messages:            []Message{{"user", prompt[:min(max(c.Input, 1), longestPrompt)]}},
 		MaxCompletionTokens: max(c.Output, 1),
-	}
-}
-
-// bare asks the first model, and that is all.
-func bare(f Fake, s *Server) Ask {
-	return func(ctx context.Context, req ChatRequest) (*ChatResponse, string, float64, error) {
-		req.Model = f.Model
-		res, err := s.Chat(ctx, req)
-		if err != nil {
-			return nil, "", 0, err
-		}
-		return res, f.Model, f.Cost(res.Usage.PromptTokens, res.Usage.CompletionTokens), nil
 	}
 }

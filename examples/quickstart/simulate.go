@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -9,66 +10,63 @@ import (
 	"github.com/cmmv-hive/resilience/internal/trace"
 )
 
-// simulate replays traffic against the fakes, and compares.
+// grain is how late a timer may be, and busy for how long time may stand still,
+// without anybody minding.
+const (
+	grain = time.Millisecond
+	busy  = time.Second
+)
+
+// simulate replays traffic against the fakes in every way, and compares.
 func simulate(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
 	calls, origin, err := o.calls()
 	if err != nil {
 		return err
 	}
 	traffic := fit(calls, o.limits)
-	fakes := fakes(o.seed, traffic.Span)
+	fakes := newFakes(o.seed, traffic.Span)
 	network, err := listen(fakes, o.port)
 	if err != nil {
 		return &usageError{err}
 	}
-	defer func() { err = firstOf(err, network.Close()) }()
+	defer func() { err = errors.Join(err, network.Close()) }()
+	introduce(stdout, o.seed, fakes, traffic, origin)
 
-	fmt.Fprintf(stdout, "Four fake providers on loopback, seed %d:\n\n%s\n%s\n", o.seed, describe(fakes), sources)
-	fmt.Fprintf(stdout, "traffic:   %s; %d calls in %s, %.2f a second\n", origin, len(traffic.Calls), clock(traffic.Span), traffic.rate())
-	for _, note := range traffic.Notes {
-		fmt.Fprintf(stdout, "           %s\n", note)
-	}
-	fmt.Fprintf(stdout, "time:      %.0f times as fast; all times here are trace time, true to about %.1f s\n\n",
-		traffic.Speed, grain.Seconds()*traffic.Speed)
-
-	// Time to start what follows, before the first call is due.
-	start := time.Now().Add(50 * time.Millisecond)
-	if err := network.serve(o.seed, start, traffic.Speed); err != nil {
+	// Some time for what follows, before the first call is due.
+	clock := &Clock{pace: traffic.Pace, start: time.Now().Add(50 * time.Millisecond), grace: 4 * grain}
+	if err := network.serve(o.seed, clock); err != nil {
 		return err
 	}
-	rows, ask, err := ways(network, traffic.Speed)
+	rows, ask, err := newRows(network, traffic.Pace)
 	if err != nil {
 		return err
 	}
-	replay := &Replay{Traffic: traffic, Start: start}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		progress(stderr, replay.Total(len(rows)), replay.Done.Load, stop)
-	}()
+	replay := &Replay{
+		Calls: traffic.Calls, Clock: clock,
+		End: clock.start.Add(traffic.Pace.of(traffic.Span) + o.limits.Late),
+	}
+	total := int64(len(rows) * len(traffic.Calls))
+	stop := progress(stderr, total, replay.Done.Load)
 	err = replay.Run(ctx, rows, ask)
-	close(stop)
-	<-stopped
+	stop()
 	if err != nil {
-		return fmt.Errorf("interrupted after %d of %d calls", replay.Done.Load(), replay.Total(len(rows)))
+		return fmt.Errorf("interrupted after %d of %d calls", replay.Done.Load(), total)
 	}
-	writeTable(stdout, models(fakes), rows)
-	fmt.Fprintf(stdout, "\n%s", legend)
+	writeTable(stdout, fakes, rows)
+	fmt.Fprint(stdout, legend)
+	if stopped := clock.Stopped(); stopped > busy {
+		fmt.Fprintf(stdout, "The machine was busy: time had to stand still for %.1f s of its own, and latencies are less exact.\n", stopped.Seconds())
+	}
+	if n := len(rows[0].Samples); n < len(traffic.Calls) {
+		fmt.Fprintf(stdout, "It was too busy: only the first %d of %d calls were made.\n", n, len(traffic.Calls))
+	}
 	return nil
 }
-
-// grain is how late a timer of Linux may be.
-const grain = time.Millisecond
-
-const legend = `success: answered, with text, within 60 s; p50 to p99: of the answered calls;
-attempts: requests sent; cost: US dollars per 1,000 calls, answered or not.
-`
 
 // calls are what to replay, and where it comes from.
 func (o options) calls() (calls []trace.Call, origin string, err error) {
 	if o.trace == "" {
-		calls = synthetic(o.seed, time.Hour)
-		return calls, "synthetic, with the rate and lengths of Azure's conversation trace (Splitwise, ISCA '24)", nil
+		return synthetic(o.seed, time.Hour), "synthetic, like Azure's conversation trace (Splitwise, ISCA '24)", nil
 	}
 	calls, err = readTrace(o.trace)
 	if err != nil {
@@ -77,24 +75,18 @@ func (o options) calls() (calls []trace.Call, origin string, err error) {
 	return calls, o.trace, nil
 }
 
-// ways are the rows of the table, and how each makes its calls.
-func ways(n *Network, speed float64) (rows []Row, ask []Ask, err error) {
-	return []Row{{Name: "bare"}}, []Ask{bare(n.fakes[0], n.clients()[0])}, nil
+func introduce(w io.Writer, seed uint64, fakes []Fake, t Traffic, origin string) {
+	fmt.Fprintf(w, "Four fake providers on loopback, seed %d:\n\n%s\n%s", seed, describe(fakes), sources)
+	fmt.Fprintf(w, "traffic:   %s; %d calls in %s, %.2f a second\n",
+		origin, len(t.Calls), clock(t.Span), float64(len(t.Calls))/t.Span.Seconds())
+	for _, note := range t.Notes {
+		fmt.Fprintf(w, "           %s\n", note)
+	}
+	fmt.Fprintf(w, "time:      %.0f times as fast; every time below is trace time, exact to about %.1f s\n\n",
+		t.Pace, grain.Seconds()*float64(t.Pace))
 }
 
-func models(fakes []Fake) []string {
-	names := make([]string, len(fakes))
-	for i, f := range fakes {
-		names[i] = f.Model
-	}
-	return names
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+const legend = `
+success: answered, with text, within 2 minutes; p50, p95, p99: of the answered calls;
+attempts: requests sent; cost: US dollars per 1,000 calls, answered or not
+`

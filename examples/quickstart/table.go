@@ -60,7 +60,7 @@ func quantile(sorted []time.Duration, p float64) time.Duration {
 }
 
 // writeTable writes the outcome: a line per row, then the share of the models.
-func writeTable(w io.Writer, models []string, rows []Row) {
+func writeTable(w io.Writer, fakes []Fake, rows []Row) {
 	fmt.Fprintf(w, "%-14s %9s %9s %9s %9s %15s %9s\n", "", "success", "p50", "p95", "p99", "attempts/call", "cost")
 	for _, r := range rows {
 		s := r.Summary()
@@ -68,8 +68,8 @@ func writeTable(w io.Writer, models []string, rows []Row) {
 			percent(s.Success), secs(s.P50), secs(s.P95), secs(s.P99), s.Attempts, fmt.Sprintf("$%.2f", s.Cost))
 	}
 	fmt.Fprintf(w, "\n%-14s", "answered by")
-	for _, m := range models {
-		fmt.Fprintf(w, " %*s", max(len(m), 9), m)
+	for _, f := range fakes {
+		fmt.Fprintf(w, " %*s", max(len(f.Model), 9), f.Model)
 	}
 	fmt.Fprintln(w)
 	for _, r := range rows {
@@ -80,12 +80,12 @@ func writeTable(w io.Writer, models []string, rows []Row) {
 			}
 		}
 		fmt.Fprintf(w, "%-14s", r.Name)
-		for _, m := range models {
+		for _, f := range fakes {
 			share := "–"
-			if by[m] > 0 {
-				share = percent(float64(by[m]) / float64(len(r.Samples)))
+			if n := by[f.Model]; n > 0 {
+				share = percent(float64(n) / float64(len(r.Samples)))
 			}
-			fmt.Fprintf(w, " %*s", max(len(m), 9), share)
+			fmt.Fprintf(w, " %*s", max(len(f.Model), 9), share)
 		}
 		fmt.Fprintln(w)
 	}

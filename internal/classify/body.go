@@ -3,7 +3,6 @@ package classify
 import (
 	"strconv"
 	"strings"
-	"time"
 )
 
 const maxNesting = 24
@@ -24,7 +23,7 @@ type body struct {
 
 // bodyStart returns where a body begins in s, or -1.
 func bodyStart(s string) int {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] != '{' {
 			continue
 		}
@@ -155,11 +154,10 @@ func (b *body) quoted() string {
 		}
 		b.i++
 	}
-	if s := b.s[start:]; escaped {
-		return unescape(s)
-	} else {
-		return s
+	if escaped {
+		return unescape(b.s[start:])
 	}
+	return b.s[start:]
 }
 
 // bare reads a number, true, None and the like.
@@ -261,21 +259,6 @@ func unescape(s string) string {
 	return w.String()
 }
 
-// squeeze folds the spellings of a name: rate_limit_error, RateLimitError and
-// "rate-limit error" are one.
-func squeeze(s string) string {
-	b := make([]byte, 0, min(len(s), 2*maxCode))
-	for _, c := range []byte(s[:min(len(s), 2*maxCode)]) {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			b = append(b, c+'a'-'A')
-		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
-			b = append(b, c)
-		}
-	}
-	return string(b)
-}
-
 // sentHeader keeps a header that a gateway repeats in its body, such as
 // OpenRouter.
 func (e *evidence) sentHeader(squeezed, val string) {
@@ -297,28 +280,4 @@ func (e *evidence) sentHeader(squeezed, val string) {
 		e.sent = make(map[string][]string)
 	}
 	e.sent.Set(key, val)
-}
-
-// retryAfter asks, in order: the headers' own words, the body, the reset of a
-// spent bucket, the message.
-func (e *evidence) retryAfter(k Kind, now time.Time) (time.Duration, bool) {
-	for _, h := range []map[string][]string{e.header, e.sent} {
-		if d, ok := asked(h, now); ok {
-			return d, true
-		}
-	}
-	if e.hasWait {
-		return e.wait, true
-	}
-	for _, h := range []map[string][]string{e.header, e.sent} {
-		if d, ok := spent(h, now, k == RateLimited); ok {
-			return d, true
-		}
-	}
-	for _, s := range e.prose {
-		if d, ok := waitIn(s); ok {
-			return d, true
-		}
-	}
-	return 0, false
 }

@@ -189,7 +189,7 @@ func (e *evidence) field(name string, v reflect.Value, depth int) {
 
 	switch name {
 	case "response", "rawresponse", "httpresponse":
-		if r, ok := v.Interface().(*http.Response); ok && r != nil {
+		if r, ok := reflect.TypeAssert[*http.Response](v); ok && r != nil { //nolint:bodyclose // its reader owns it
 			e.note(fromError, r.StatusCode)
 			e.setHeader(r.Header)
 		}
@@ -201,12 +201,13 @@ func (e *evidence) field(name string, v reflect.Value, depth int) {
 		return
 	case "details":
 		if v.Len() > 0 {
-			b, _ := json.Marshal(v.Interface())
-			e.text(e.take(string(b)), fromBody)
+			if b, err := json.Marshal(v.Interface()); err == nil {
+				e.text(e.take(string(b)), fromBody)
+			}
 		}
 		return
 	case "retryafter":
-		if d, ok := deref(v).Interface().(time.Duration); ok && d > 0 {
+		if d, ok := reflect.TypeAssert[time.Duration](deref(v)); ok && d > 0 {
 			e.setWait(d)
 		}
 		return

@@ -60,6 +60,30 @@ type phrase struct {
 	wide  bool
 }
 
+// starts is the set of the first two letters of a text's words, hashed. Most
+// phrases begin with letters that no word of a text begins with.
+type starts [16]uint64
+
+func startsOf(text string) (s starts) {
+	for i := 0; i+2 < len(text); i++ {
+		if text[i] == ' ' {
+			k := startKey(text[i+1], text[i+2])
+			s[k>>6] |= 1 << (k & 63)
+		}
+	}
+	return s
+}
+
+func startKey(a, b byte) uint { return (uint(a)*37 + uint(b)) & 1023 }
+
+func (s *starts) may(p phrase) bool {
+	if p.parts[0][0] != ' ' {
+		return true
+	}
+	k := startKey(p.parts[0][1], p.parts[0][2])
+	return s[k>>6]&(1<<(k&63)) != 0
+}
+
 // table is built at the first error.
 var table = sync.OnceValue(func() *index {
 	x := &index{codes: map[string]int{}, vague: map[string]int{}, status: map[int]int{}, certain: map[int]int{}, phrases: make([][]phrase, len(rules))}
@@ -92,8 +116,8 @@ func compile(s string) phrase {
 		if part[0] < 0x80 {
 			part = " " + part
 		}
-		if strings.HasSuffix(part, "$") {
-			part = strings.TrimSuffix(part, "$") + " "
+		if word, ok := strings.CutSuffix(part, "$"); ok {
+			part = word + " "
 		}
 		p.parts = append(p.parts, part)
 	}
@@ -154,8 +178,10 @@ func (e *evidence) match() (verdict, bool) {
 		return byStatus(rules[i].kind, status), true
 	}
 	words := e.words.String()
+	words = words[:min(len(words), 2*maxText)]
+	begin := startsOf(words)
 	for i, ps := range x.phrases {
-		if rules[i].scope.has(status) && slices.ContainsFunc(ps, func(p phrase) bool { return p.in(words) }) {
+		if rules[i].scope.has(status) && slices.ContainsFunc(ps, func(p phrase) bool { return begin.may(p) && p.in(words) }) {
 			return verdict{kind: rules[i].kind, reason: rules[i].reason}, true
 		}
 	}
@@ -183,7 +209,7 @@ func (e *evidence) byCode(m map[string]int) (verdict, bool) {
 	if code == "" {
 		return verdict{}, false
 	}
-	for _, spelling := range strings.Fields(rules[best].codes + " " + rules[best].vague) {
+	for spelling := range strings.FieldsSeq(rules[best].codes + " " + rules[best].vague) {
 		if squeeze(spelling) == squeeze(code) {
 			return verdict{kind: rules[best].kind, reason: spelling, code: code}, true
 		}

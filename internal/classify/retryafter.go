@@ -154,7 +154,7 @@ func seconds(f float64) (time.Duration, bool) {
 	if math.IsNaN(f) || f < 0 || f >= math.MaxInt64/float64(time.Second) {
 		return 0, false
 	}
-	return min(time.Duration(f*float64(time.Second)), maxWait), true
+	return min(time.Duration(math.Round(f*float64(time.Second))), maxWait), true
 }
 
 // A wait in prose is introduced by what to do after it.
@@ -165,12 +165,18 @@ var (
 
 // waitIn returns the wait that a message asks for.
 func waitIn(s string) (time.Duration, bool) {
-	m := waits.FindStringSubmatch(s)
+	if !hasNumber(s, 1) {
+		return 0, false
+	}
+	m := waits.FindStringSubmatchIndex(s)
 	if m == nil {
 		return 0, false
 	}
+	if rest := s[m[3]:]; rest != "" && s[m[3]-1] != ' ' && letter(rest[0]) {
+		return 0, false // "5 monkeys" are not minutes
+	}
 	var total float64
-	for _, p := range parts.FindAllStringSubmatch(m[1], 4) {
+	for _, p := range parts.FindAllStringSubmatch(s[m[2]:m[3]], 4) {
 		f, ok := number(p[1])
 		if !ok {
 			return 0, false
@@ -179,6 +185,8 @@ func waitIn(s string) (time.Duration, bool) {
 	}
 	return seconds(total)
 }
+
+func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
 func unit(s string) time.Duration {
 	switch {
@@ -192,4 +200,28 @@ func unit(s string) time.Duration {
 		return 24 * time.Hour
 	}
 	return time.Second
+}
+
+// retryAfter asks, in order: the headers' own words, the body, the reset of a
+// spent bucket, the message.
+func (e *evidence) retryAfter(k Kind, now time.Time) (time.Duration, bool) {
+	for _, h := range []map[string][]string{e.header, e.sent} {
+		if d, ok := asked(h, now); ok {
+			return d, true
+		}
+	}
+	if e.hasWait {
+		return e.wait, true
+	}
+	for _, h := range []map[string][]string{e.header, e.sent} {
+		if d, ok := spent(h, now, k == RateLimited); ok {
+			return d, true
+		}
+	}
+	for _, s := range e.prose {
+		if d, ok := waitIn(s); ok {
+			return d, true
+		}
+	}
+	return 0, false
 }

@@ -11,9 +11,6 @@ const (
 // a spent quota wins over a rate limit, and that over an overload, whatever
 // status a provider puts on them. See compile for the notation of phrases:
 // words as fold leaves them, " * " for a gap.
-//
-// "Never" in a comment is a fact on the wording of a provider that the order
-// below depends on.
 var rules = []rule{
 	// Wordings that hold the words of a later group and mean something else.
 	{
@@ -50,7 +47,7 @@ var rules = []rule{
 		phrases: []string{
 			"model * does not exist", "model * doesnt exist", "does not have access to model", "no access to model",
 			"model * do not have access", "model * dont have access", "not have access to the model", "model * not found",
-			"model * access is denied",
+			"model * access is denied", "model * may not exist",
 		},
 	},
 	{
@@ -261,7 +258,7 @@ var rules = []rule{
 			"invalid authentication", "invalid access token", "invalid bearer", "invalid auth", "credentials * invalid", "credentials * expired",
 			"could not validate credentials", "could not resolve authentication", "authentication fail", "authentication error",
 			"authentication required", "authentication is required", "failed to authenticate", "not authenticated", "unauthenticated",
-			"please log in", "please login", "login required", "oauth token", "access token * expired", "token has expired", "token is expired",
+			"please log in", "please login", "not logged in", "login required", "oauth token", "access token * expired", "token has expired", "token is expired",
 			"security token", "signature we calculated", "signature does not match", "unauthorized", "not authorized", "unauthorised",
 			"forbidden", "permission denied", "permission * denied", "access denied", "access * denied", "not have permission", "lacks permission",
 			"missing permission", "insufficient permission", "no permission", "do not have access", "dont have access", "does not have access",
@@ -300,7 +297,7 @@ var rules = []rule{
 			"model is not loaded", "endpoint not found", "endpoint * does not exist", "resource * not found", "no route matched", "page not found",
 			"模型不存在", "模型未找到", "模型已下线", "不支持的模型", "没有可用的模型",
 			"modelo no encontrado", "modelo * no encontrado", "modelo no existe", "modelo * no existe", "modelo * no disponible", "modelo * retirado",
-			"modelo * obsoleto", "modelo desconocido", "modelo invalido", "modelo no soportado",
+			"modelo * obsoleto", "modelo desconocido", "no se encontro el modelo", "no existe el modelo", "modelo invalido", "modelo no soportado",
 			"modele introuvable", "modell nicht gefunden", "modelo nao encontrado",
 		},
 		status: []int{404, 410},
@@ -340,7 +337,7 @@ var rules = []rule{
 			"DataInspectionFailed data_inspection_failed prompt_blocked invalid_prompt SAFETY PROHIBITED_CONTENT BLOCKLIST RECITATION SPII IMAGE_SAFETY " +
 			"safety_error safety_violation refusal sensitive_content InputTextSensitiveContentDetected OutputTextSensitiveContentDetected cyber_policy",
 		phrases: []string{
-			"content filter", "content policy", "content policies", "content management policy", "content moderation", "content violat", "content exists risk",
+			"content filter", "response was filtered", "prompt was filtered", "content was filtered", "content policy", "content policies", "content management policy", "content moderation", "content violat", "content exists risk",
 			"usage policy", "usage policies", "acceptable use", "usage guidelines", "safety system", "safety filter", "safety reasons", "safety polic", "safety setting",
 			"safety guidelines", "safety check", "blocked by safety", "blocked due to safety", "flagged", "violat * polic", "violat * terms", "violat * guideline",
 			"violat * safety", "requires moderation", "failed moderation", "blocked by * filter", "blocked by * policy", "blocked by * moderation", "prompt was blocked",
@@ -364,20 +361,20 @@ var rules = []rule{
 			"failed to parse the tool", "could not parse tool", "could not parse function", "unable to parse tool", "invalid tool call generated", "malformed tool call",
 			"malformed function call", "model called a tool", "model called a function", "model attempted to call", "attempted to call tool", "failed to call a function",
 			"failed to generate json", "failed to generate a valid", "generated * invalid json", "model output * invalid", "model output * could not be parsed", "model * generated * malformed",
-			"failed to parse model", "error parsing tool call", "tool call parsing", "hallucinated tool",
+			"failed to parse model", "error parsing tool call", "failed to parse input at pos", "tool call parsing", "hallucinated tool",
 			"llamada a herramienta * invalida", "no se pudo parsear", "no se pudo interpretar", "no se pudo analizar",
 		},
 	},
 	{
 		kind: Malformed, reason: "invalid answer",
-		vague: "JSONDecodeError json_decode_error APIResponseValidationError invalid_response invalid_response_error JSONSchemaValidationError OutputParserException ValidationError UnexpectedModelBehavior",
+		vague: "JSONDecodeError json_decode_error APIResponseValidationError invalid_response invalid_response_error JSONSchemaValidationError OutputParserException UnexpectedModelBehavior",
 		phrases: []string{
 			"expecting value", "expecting property name", "expecting delimiter", "delimiter * line", "extra data line", "unterminated string", "invalid control character",
 			"invalid escape", "unexpected end of json", "unexpected end of input", "unexpected end of data", "unexpected token", "unexpected character", "is not valid json", "not valid json",
 			"invalid json", "malformed json", "json parse", "json decode", "parse json", "parsing json", "decode json", "decoding json", "invalid character * looking for", "invalid character * after", "cannot unmarshal",
 			"could not parse response", "could not parse the response", "failed to parse response", "failed to parse the response", "failed to parse output", "failed to decode", "error decoding response",
 			"error parsing response", "invalid response", "malformed response", "unexpected response", "missing choices", "no message in response", "response validation failed",
-			"schema validation", "does not match schema", "does not match the schema", "not match expected schema", "failed validation", "no valid json", "no json found", "no tool call found",
+			"schema validation", "validation error for", "does not match schema", "does not match the schema", "not match expected schema", "failed validation", "no valid json", "no json found", "no tool call", "sin tool call", "sin llamada a herramienta",
 			"empty response", "empty reply", "no response from model", "no response text", "no text", "no content",
 			// How Python says that a field of the answer is missing.
 			"nonetype object", "list index out of range", "keyerror",

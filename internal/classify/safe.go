@@ -10,17 +10,29 @@ const (
 	maxID   = 128
 )
 
-// code is the provider's own: the one that decided, or else the first.
+// code is the provider's own: the one that decided, or else the first that the
+// table knows, or else the first.
 func (e *evidence) code(v verdict) string {
-	if c := safeCode(v.code); c != "" {
-		return c
-	}
-	for _, c := range e.codes {
-		if c = safeCode(c); c != "" && !vacuous(c) {
-			return c
+	x := table()
+	best, rank := "", 0
+	for _, c := range append([]string{v.code}, e.codes...) {
+		r := 1
+		if _, ok := x.codes[squeeze(c)]; ok {
+			r = 3
+		} else if _, ok := x.vague[squeeze(c)]; ok {
+			r = 2
+		}
+		if c == v.code {
+			r = 4
+		}
+		if c == codePerDay || c == codePerMinute || vacuous(c) || safeCode(c) == "" {
+			continue // not a word of the provider's, or not a code
+		}
+		if r > rank {
+			best, rank = c, r
 		}
 	}
-	return ""
+	return best
 }
 
 // vacuous codes say only that there is an error.

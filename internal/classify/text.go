@@ -18,7 +18,13 @@ func (e *evidence) read(s string, source, nest int) {
 	}
 	if isHTML(s) {
 		e.html = true
-		e.note(source, statusIn(s[:min(len(s), 1<<10)]))
+		head := s[:min(len(s), 1<<10)]
+		before, _, _ := strings.Cut(head, "<")
+		e.note(source, statusIn(before))
+		if m := headline.FindStringSubmatch(head); m != nil {
+			e.note(source, atoi3(m[1]))
+		}
+		e.note(source, statusIn(head))
 		return
 	}
 	for s != "" {
@@ -44,7 +50,9 @@ func isHTML(s string) bool {
 
 // speak takes prose: its status, the names of errors in it, and its words.
 func (e *evidence) speak(s string, source int) {
-	s = links.ReplaceAllString(s, " ")
+	if strings.Contains(s, "://") {
+		s = links.ReplaceAllString(s, " ")
+	}
 	if strings.TrimSpace(s) == "" {
 		return
 	}
@@ -52,8 +60,10 @@ func (e *evidence) speak(s string, source int) {
 		source = fromNested
 	}
 	e.note(source, statusIn(s))
-	for _, m := range errorNames.FindAllStringSubmatch(s, maxCodes) {
-		e.addCode(m[1] + m[2])
+	if strings.Contains(s, "Error") || strings.Contains(s, "Exception") || strings.Contains(s, "code = ") {
+		for _, m := range errorNames.FindAllStringSubmatch(s, maxCodes) {
+			e.addCode(m[1] + m[2])
+		}
 	}
 	if len(e.prose) < maxCodes {
 		e.prose = append(e.prose, s)
@@ -65,6 +75,9 @@ func (e *evidence) speak(s string, source int) {
 // withoutReasons removes the reason phrases of statuses: they repeat a number,
 // and are not what the provider has to say.
 func withoutReasons(s string) string {
+	if !hasNumber(s, 3) {
+		return s
+	}
 	return explained.ReplaceAllStringFunc(s, func(m string) string {
 		if reason := reasonIn(m[3:], atoi3(m)); reason != "" {
 			_, rest, _ := strings.Cut(m, reason)
@@ -97,10 +110,14 @@ var (
 	introduced = regexp.MustCompile(`(?i)(?:\bstatus(?:[ _-]?code)?|\berror[ _-]?code|\bhttp(?:/[0-9.]+)?(?:[ _-]?(?:status|code|error))*|\bapi[ _-]?err(?:or)?|\bcode|\berror|\breturned|\bresponded with|\bgot|\b(?:get|post)\s+"\s*"|\bestado|\bcodigo|\bcódigo)["'\s:=(\[#]{0,4}([1-5][0-9]{2})\b`)
 	explained  = regexp.MustCompile(`\b([1-5][0-9]{2})[\s:-]{1,3}([A-Za-z][A-Za-z' -]{3,40})`)
 	leading    = regexp.MustCompile(`^\W{0,4}([1-5][0-9]{2})\b`)
+	headline   = regexp.MustCompile(`(?i)<(?:title|h1)>[^<>0-9]{0,40}([1-5][0-9]{2})\b`)
 	counted    = regexp.MustCompile(`(?i)^(?:[.,][0-9]|-[a-z0-9]|\s*(?:%|tokens?|ms\b|milli|s\b|sec|min|byte|char|item|time|word|kb|mb|request|of\b|/))`)
 )
 
 func statusIn(s string) int {
+	if !hasNumber(s, 3) {
+		return 0
+	}
 	for _, m := range introduced.FindAllStringSubmatchIndex(s, 8) {
 		if !counted.MatchString(s[m[3]:]) {
 			return atoi3(s[m[2]:m[3]])
@@ -112,6 +129,20 @@ func statusIn(s string) int {
 		}
 	}
 	return leadingStatus(s)
+}
+
+// hasNumber reports whether s has so many digits in a row. It spares most texts
+// the expressions above.
+func hasNumber(s string, digits int) bool {
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			n = 0
+		} else if n++; n == digits {
+			return true
+		}
+	}
+	return false
 }
 
 func leadingStatus(s string) int {
@@ -176,4 +207,19 @@ func plain(r rune) rune {
 		n++
 	}
 	return r
+}
+
+// squeeze folds the spellings of a name: rate_limit_error, RateLimitError and
+// "rate-limit error" are one.
+func squeeze(s string) string {
+	b := make([]byte, 0, min(len(s), 2*maxCode))
+	for _, c := range []byte(s[:min(len(s), 2*maxCode)]) {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			b = append(b, c+'a'-'A')
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+			b = append(b, c)
+		}
+	}
+	return string(b)
 }

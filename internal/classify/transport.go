@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -31,6 +32,8 @@ func standard(err error) verdict {
 		return verdict{kind: Canceled, reason: "canceled"}
 	}
 	switch x := err.(type) {
+	case *url.Error:
+		return verdict{} // what it wraps says more
 	case *net.DNSError:
 		switch {
 		case x == nil:
@@ -45,6 +48,7 @@ func standard(err error) verdict {
 		if x != nil && (x.Op == "dial" || x.Op == "proxyconnect") {
 			return dialing(x)
 		}
+		return verdict{}
 	case syscall.Errno:
 		if reason := errno(x); reason != "" {
 			return verdict{kind: Unreachable, reason: reason, unsent: unsentErrno(x)}

@@ -1,6 +1,6 @@
 // Package provider imitates an AI provider: an HTTP handler that answers chat
 // completions as OpenAI-compatible servers do, with the latencies and failures
-// of a plan.
+// of a plan. It counts each byte of a text as a token.
 package provider
 
 import (
@@ -34,8 +34,10 @@ const (
 type Config struct {
 	Plan  Plan
 	Seed  uint64
-	Start time.Time // when the plan begins; the moment of New
-	Speed float64   // of the plan's time against the clock's; 1
+	Speed float64 // of the plan's time against the clock's; 1
+
+	// Now is the plan's time; by default what has passed since New, by Speed.
+	Now func() time.Duration
 }
 
 // A Provider is a fake provider of one model. It is an http.Handler, and safe
@@ -58,8 +60,9 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
 	}
-	if cfg.Start.IsZero() {
-		cfg.Start = time.Now()
+	if cfg.Now == nil {
+		start := time.Now()
+		cfg.Now = func() time.Duration { return time.Duration(float64(time.Since(start)) * cfg.Speed) }
 	}
 	p := &Provider{cfg: cfg, mux: http.NewServeMux()}
 	p.mux.HandleFunc("/v1/chat/completions", p.chat)
@@ -87,7 +90,7 @@ func (p *Provider) chat(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	try := Try{Call: r.Header.Get(HeaderCall), At: p.scaled(arrived.Sub(p.cfg.Start)), Tokens: req.answerTokens()}
+	try := Try{Call: r.Header.Get(HeaderCall), At: p.cfg.Now(), Tokens: req.answerTokens()}
 	if try.Call == "" {
 		try.Call = "#" + strconv.FormatInt(p.calls.Add(1), 10)
 	}
@@ -155,12 +158,7 @@ func (p *Provider) retryAfter(h http.Header, d time.Duration) {
 	h.Set("Retry-After-Ms", strconv.FormatFloat(float64(wait)/float64(time.Millisecond), 'f', 3, 64))
 }
 
-// scaled turns a time of the clock into one of the plan, and clock turns it
-// back.
-func (p *Provider) scaled(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * p.cfg.Speed)
-}
-
+// clock turns a time of the plan into one of the clock.
 func (p *Provider) clock(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / p.cfg.Speed)
 }
@@ -182,7 +180,7 @@ func sleepUntil(r *http.Request, t time.Time) bool {
 }
 
 func requestID(seed uint64, model string, t Try) string {
-	h := fnv.New128a()
+	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s\x00%d", seed, model, t.Call, t.N)
 	return fmt.Sprintf("%x", h.Sum(nil))
 }

@@ -59,10 +59,10 @@ func TestProviderAnswers(t *testing.T) {
 	require.Equal(t, "chat.completion", got.Object)
 	require.Equal(t, "fake", got.Model)
 	require.True(t, strings.HasPrefix(got.ID, "chatcmpl-"))
-	require.Equal(t, usage{Prompt: 3, Completion: 5, Total: 8}, got.Usage)
+	require.Equal(t, usage{Prompt: 10, Completion: 5, Total: 15}, got.Usage)
 	require.Len(t, got.Choices, 1)
 	require.Equal(t, "stop", got.Choices[0].FinishReason)
-	require.Len(t, got.Choices[0].Message.Content, 5*bytesPerToken)
+	require.Len(t, got.Choices[0].Message.Content, 5)
 }
 
 func TestProviderZeroConfig(t *testing.T) {
@@ -83,7 +83,8 @@ func TestProviderNamesCalls(t *testing.T) {
 	require.Equal(t, id(HeaderCall, "c1"), id(HeaderCall, "c1", HeaderTry, "no number"))
 	require.NotEqual(t, id(HeaderCall, "c1"), id(HeaderCall, "c1", HeaderTry, "1"))
 	require.NotEqual(t, id(HeaderCall, "c1"), id(HeaderCall, "c2"))
-	require.NotEqual(t, id(), id(), "without a name each is a call of its own")
+	first, second := id(), id()
+	require.NotEqual(t, first, second, "without a name each is a call of its own")
 }
 
 func TestProviderErrorBodies(t *testing.T) {
@@ -197,10 +198,10 @@ func TestProviderTime(t *testing.T) {
 	}
 }
 
-func TestProviderIncidentsBeginAtStart(t *testing.T) {
+func TestProviderIncidentsByTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, err := New(Config{Speed: 60, Start: time.Now().Add(time.Second), Plan: Plan{Model: "fake",
-			Incidents: []Incident{{Fault: Unavailable, From: time.Minute, For: time.Minute}}}})
+		plan := Plan{Model: "fake", Incidents: []Incident{{Fault: Unavailable, From: time.Minute, For: time.Minute}}}
+		p, err := New(Config{Speed: 60, Plan: plan})
 		require.NoError(t, err)
 		var got []int
 		for range 4 {
@@ -208,7 +209,11 @@ func TestProviderIncidentsBeginAtStart(t *testing.T) {
 			got = append(got, res.Code)
 			time.Sleep(time.Second)
 		}
-		require.Equal(t, []int{200, 200, 503, 200}, got)
+		require.Equal(t, []int{200, 503, 200, 200}, got)
+		p, err = New(Config{Plan: plan, Now: func() time.Duration { return 90 * time.Second }})
+		require.NoError(t, err)
+		res, _ := handle(t.Context(), p)
+		require.Equal(t, 503, res.Code, "by the clock that it was given")
 	})
 }
 

@@ -54,9 +54,6 @@ type errorDetail struct {
 	Code    *string `json:"code"`
 }
 
-// A token is four bytes of English, by OpenAI's rule of thumb.
-const bytesPerToken = 4
-
 const defaultTokens = 128
 
 func (r *request) promptTokens() int {
@@ -64,7 +61,7 @@ func (r *request) promptTokens() int {
 	for _, m := range r.Messages {
 		n += len(m.Content)
 	}
-	return (n + bytesPerToken - 1) / bytesPerToken
+	return n
 }
 
 // answerTokens is the length of the answer: the longest that the client allows.
@@ -83,16 +80,14 @@ func answer(id string, req *request, f Fault, now time.Time) response {
 		Choices: []choice{},
 		Usage:   usage{Prompt: req.promptTokens()},
 	}
-	text := ""
 	switch f {
 	case NoChoices:
 	case Blank:
 		res.Choices = append(res.Choices, choice{FinishReason: "stop", Message: message{Role: "assistant"}})
 	default:
 		n := req.answerTokens()
-		text = strings.Repeat("word", n)
 		res.Usage.Completion = n
-		res.Choices = append(res.Choices, choice{FinishReason: "stop", Message: message{"assistant", text}})
+		res.Choices = append(res.Choices, choice{FinishReason: "stop", Message: message{"assistant", strings.Repeat("a", n)}})
 	}
 	res.Usage.Total = res.Usage.Prompt + res.Usage.Completion
 	return res

@@ -86,7 +86,7 @@ func (c *Counts) Sum(now, window int64, counters ...int) []int64 {
 }
 
 func (c *Counts) sum(sums []int64, now, window int64, counters []int) {
-	n := max(window, 0) / c.bucket
+	n := window / c.bucket
 	if n*c.bucket < window {
 		n++
 	}

@@ -26,6 +26,7 @@ func TestCountsWindow(t *testing.T) {
 	}{
 		{"none", now, 0, 0, 0},
 		{"negative", now, -1, 0, 0},
+		{"most negative", now, math.MinInt64, 0, 0},
 		{"a nanosecond is the current bucket", now, 1, 1, 59},
 		{"one bucket", now, 10 * second, 1, 59},
 		{"a nanosecond more is two", now, 10*second + 1, 2, 59 + 58},
@@ -114,6 +115,14 @@ func TestCountsBegin(t *testing.T) {
 	for ahead := range int64(200) {
 		require.Zero(t, sum(now+ahead*second), "stays invisible, %d s on", ahead)
 	}
+	full := NewCounts(second, 4, 1) // a ring with no bucket to spare
+	for ahead := range int64(4) {
+		full.Add((10+ahead)*second, 0, 1)
+	}
+	full.Begin(10 * second)
+	for ahead := range int64(8) {
+		require.Equal(t, []int64{0}, full.Sum((10+ahead)*second, 4*second, 0))
+	}
 	for i := range 100_000 {
 		c.Add(now, 0, 5)
 		c.Begin(now)
@@ -170,7 +179,7 @@ func TestCountsModel(t *testing.T) {
 }
 
 func TestCountsConcurrentExact(t *testing.T) {
-	const adders, each = 8, 5_000
+	const adders, each = 4, 200_000
 	c := NewCounts(10*second, 30, 2)
 	for lap := range int64(3) { // the first Add of each lap recycles
 		now := lap*320*second + 5*second

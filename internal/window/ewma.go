@@ -53,7 +53,7 @@ func (e *EWMA) Value(now int64) int64 {
 	if tick, last := uint64(now)>>tickBits, state>>valueBits; tick > last {
 		value *= decay(tick - last)
 	}
-	return int64(value + 0.5)
+	return int64(value)
 }
 
 // decay approximates e^(−ticks/τ) = 2^−(i+f): 2^−i is a float's exponent, and

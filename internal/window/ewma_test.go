@@ -3,7 +3,9 @@ package window
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +49,7 @@ func TestEWMADecay(t *testing.T) {
 	require.Equal(t, 1.0, decay(0))
 	require.Zero(t, decay(1<<39))
 	worst := 0.0
-	for ticks := uint64(0); ticks < 200_000; ticks++ {
+	for ticks := range uint64(200_000) {
 		want := math.Exp(-float64(ticks) * float64(tick) / tau)
 		off := math.Abs(decay(ticks)/want - 1)
 		worst = max(worst, off)
@@ -92,20 +94,36 @@ func TestEWMAModel(t *testing.T) {
 	}
 }
 
+// One goroutine moves the clock and the average a tick at a time, the other
+// keeps lifting it: no move may undo a lift.
 func TestEWMAConcurrent(t *testing.T) {
-	for round := range int64(200) {
-		var e EWMA
-		now := round * tick
-		var wg sync.WaitGroup
-		for i := range int64(4) {
-			wg.Go(func() {
-				for j := range int64(50) {
-					e.Observe(now, (j*4+i+1)*ms)
-					e.Value(now)
-				}
-			})
+	const peak = 1 << 40
+	var e EWMA
+	var clock atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			now := clock.Add(1)
+			e.Observe(now*tick, 0)
+			if now%16 == 0 {
+				runtime.Gosched()
+			}
 		}
-		wg.Wait()
-		require.InEpsilon(t, float64(200*ms), float64(e.Value(now)), 1e-5, "no peak is lost")
+	})
+	for range 20_000 {
+		before := clock.Load()
+		e.Observe(before*tick, peak)
+		for clock.Load() == before { // what was under way is over
+			runtime.Gosched()
+		}
+		value := e.Value(before * tick)
+		ticks := clock.Load() - before
+		if least := peak * decay(uint64(ticks)); ticks < 50 && float64(value) < least*(1-5e-4) {
+			t.Errorf("%d, %d ticks after %d", value, ticks, peak)
+			break
+		}
 	}
+	stop.Store(true)
+	wg.Wait()
 }
