@@ -89,7 +89,6 @@ type Call struct {
 	waited     bool // since the latest reading
 	lastResort bool
 	report     bool      // keep a trail from the start
-	window     int32     // a model needs a larger one
 	seen       [2]uint16 // where a picker found models of a tier, the latest first
 
 	attempt attempt
@@ -155,10 +154,11 @@ func (c *Call) Op() string {
 // Pool returns the pool that the call belongs to.
 func (c *Call) Pool() *Pool { return c.pool }
 
-// Model returns the model being tried, nil above LayerRoute. Attempt counts
-// the attempts that were begun, of any model.
+// Model returns the model being tried, nil above LayerRoute.
 func (c *Call) Model() *Model { return c.model }
-func (c *Call) Attempt() int  { return int(c.attempts) }
+
+// Attempt counts the attempts that were begun, of any model.
+func (c *Call) Attempt() int { return int(c.attempts) }
 
 // LastResort reports whether the model was held when it was picked; breakers
 // let the call pass.
@@ -180,6 +180,9 @@ func (c *Call) Left() time.Duration {
 // Remaining counts the models that the call could still go to.
 func (c *Call) Remaining() int {
 	n := 0
+	if c.pool.router == nil {
+		return n // nobody goes on
+	}
 	for _, e := range c.table.entries {
 		if c.usable(e, false) {
 			n++
@@ -213,13 +216,15 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Extra reports whether the call may make another attempt after err, and takes
-// it from the budgets. Refusals of ours are free. Everything else needs one of
+// Extra reports whether the call may ask the same model again after err, and
+// takes the attempt from the budgets. See [Route.Extra] for another model. Refusals of ours are free. Everything else needs one of
 // the call's extra attempts, which all calls within a call share; where the
 // failure may have cost the provider work, also one of the pool's retry
 // budget. With [CallOptions.Once] there is none after an attempt that may have
 // been accepted.
-func (c *Call) Extra(err error) bool {
+func (c *Call) Extra(err error) bool { return c.extra(err, false) }
+
+func (c *Call) extra(err error, elsewhere bool) bool {
 	k := KindOf(err)
 	if c.opts != nil {
 		if c.opts.Once && !refusedFirst(err, k) {
@@ -236,7 +241,7 @@ func (c *Call) Extra(err error) bool {
 		c.extras.Add(1)
 		return false
 	}
-	if k.worked() && c.pool.retryBudget != nil && !c.pool.retryBudget() {
+	if k.worked() && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
 		c.extras.Add(1)
 		return false
 	}

@@ -198,9 +198,11 @@ func (c *Client[Req, Resp]) Pin(id string) *Client[Req, Resp] {
 	return &Client[Req, Resp]{binding: c.binding, pinned: id}
 }
 
-// Pool returns the client's pool, and Models the models bound to c now, in the
-// order of tier, then of binding.
+// Pool returns the client's pool.
 func (c *Client[Req, Resp]) Pool() *Pool { return c.pool }
+
+// Models returns the models bound to c now, in the order of tier, then of
+// binding.
 func (c *Client[Req, Resp]) Models() []*Model {
 	t := c.current().table
 	if c.pinned != "" {

@@ -127,6 +127,7 @@ type ExhaustedError struct {
 	Duration   time.Duration // of the call
 	RetryAfter time.Duration // the soonest that it may make sense; 0 if unknown
 
+	last   error // that ended the call, if not an attempt's
 	gaveUp bool
 }
 
@@ -164,13 +165,17 @@ func (e *ExhaustedError) head() string {
 	return "resilience: " + e.Kind.String() + ", no answer in " + seconds(e.Duration)
 }
 
-// Unwrap returns the errors of all attempts.
+// Unwrap returns the errors of all attempts, and that of what ended the call if
+// it was none of them.
 func (e *ExhaustedError) Unwrap() []error {
 	var errs []error
 	for _, a := range e.Attempts {
 		if a.Err != nil {
 			errs = append(errs, a.Err)
 		}
+	}
+	if e.last != nil {
+		errs = append(errs, e.last)
 	}
 	return errs
 }

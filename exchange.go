@@ -276,6 +276,9 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
 		gaveUp: c.GaveUp(err),
 	}
+	if _, ok := err.(*Error); !ok && err != errNone { // such as the end of a context in a wait
+		e.last = err
+	}
 	if e.Kind != Canceled {
 		for _, a := range t.attempts {
 			if a.Kind != 0 && a.Kind != Rejected && a.Kind != Unknown {

@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"encoding/json"
+	"slices"
 )
 
 // A Feature adds something to a pool. Install says what, and fails if the
@@ -112,8 +113,9 @@ func (s *Setup) Pick(p Picker) {
 }
 
 // RetryBudget makes take the pool's budget for attempts beyond each call's
-// first: it takes one and reports whether there was one. [Call.Extra] asks it.
-func (s *Setup) RetryBudget(take func() bool) {
+// first: it takes one, at the same model or elsewhere, and reports whether
+// there was one. [Call.Extra] and [Route.Extra] ask it. A pool has one.
+func (s *Setup) RetryBudget(take func(elsewhere bool) bool) {
 	if s.pool.retryBudget != nil {
 		s.problem("retry", "two features own the retry budget")
 		return
@@ -198,9 +200,8 @@ func (s *Setup) build(m *Model) {
 // chain builds the layers between two places around h.
 func (s *Setup) chain(m *Model, from, to Layer, h Handler) Handler {
 	for at := to; at >= from; at-- {
-		wraps := s.wraps[at]
-		for i := len(wraps) - 1; i >= 0; i-- {
-			h = wraps[i].wrap(m, h)
+		for _, w := range slices.Backward(s.wraps[at]) {
+			h = w.wrap(m, h)
 		}
 	}
 	return h

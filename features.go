@@ -39,7 +39,7 @@ func Seed(src rand.Source) Feature {
 		if src == nil {
 			return &ConfigError{"seed", "is nil"}
 		}
-		s.pool.random = &random{src: rand.New(src)} //nolint:gosec // chance, not secrecy
+		s.pool.random = &random{src: rand.New(src)}
 		return nil
 	})
 }

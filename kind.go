@@ -101,12 +101,16 @@ func (k Kind) Error() string { return k.String() }
 // names are closed and fit for labels.
 func (k Kind) String() string { return k.rule().name }
 
-// Retry reports whether the same model may be asked again, Elsewhere whether
-// another may, and Against whether the failure says something about the model:
-// the table's columns without their conditions.
-func (k Kind) Retry() bool     { return k.rule().retry }
+// Retry reports whether the same model may be asked again: the table's column
+// without its conditions.
+func (k Kind) Retry() bool { return k.rule().retry }
+
+// Elsewhere reports whether another model may be asked, in the same way.
 func (k Kind) Elsewhere() bool { return k.rule().elsewhere }
-func (k Kind) Against() bool   { return k.rule().against }
+
+// Against reports whether the failure says something about the model, in the
+// same way. See also [Call.Against].
+func (k Kind) Against() bool { return k.rule().against }
 
 // Hold returns who holds the model after such a failure, or zero.
 func (k Kind) Hold() HoldBy { return k.rule().hold }

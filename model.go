@@ -98,8 +98,10 @@ func (m *Model) describe(info ModelInfo) {
 	m.info.Store(&info)
 }
 
-// ID identifies the deployment, Name the model that it is a deployment of.
-func (m *Model) ID() string   { return m.id }
+// ID identifies the deployment.
+func (m *Model) ID() string { return m.id }
+
+// Name returns the name of the model that m is a deployment of.
 func (m *Model) Name() string { return m.info.Load().Name }
 
 // Info returns the description in force. The caller must not modify its map

@@ -24,7 +24,7 @@ type Pool struct {
 	guarded     bool      // by layers above LayerRoute
 	router      func(ctx context.Context, r *Route, next Handler) error
 	picker      Picker
-	retryBudget func() bool
+	retryBudget func(elsewhere bool) bool
 	timeouts    atomic.Pointer[timeouts]
 	roster      atomic.Pointer[roster]
 	bypass      atomic.Bool
@@ -77,7 +77,7 @@ func NewPool(features ...Feature) (*Pool, error) {
 func (p *Pool) install(features []Feature) error {
 	s := p.setup
 	s.install(features)
-	problems := append(s.problems, checkInfos("models", s.infos)...)
+	problems := slices.Concat(s.problems, checkInfos("models", s.infos))
 	s.problems = nil
 	var plans []*plan
 	for _, f := range s.files {
@@ -180,9 +180,10 @@ func (p *Pool) unknown(name string, t *table) error {
 	return &Error{Kind: NotFound, reason: reason, refused: true, gaveUp: true}
 }
 
-// Models returns the pool's models in the order of their declaration, and
-// Model the one with this ID or nil.
-func (p *Pool) Models() []*Model       { return slices.Clone(p.roster.Load().models) }
+// Models returns the pool's models in the order of their declaration.
+func (p *Pool) Models() []*Model { return slices.Clone(p.roster.Load().models) }
+
+// Model returns the model with this ID, or nil.
 func (p *Pool) Model(id string) *Model { return p.roster.Load().byID[id] }
 
 // Generation numbers the configurations in force, from 1.
@@ -337,13 +338,16 @@ func (p *Pool) Stack() []string {
 	return lines
 }
 
-// Log returns the pool's logger, Rand a random number in [0, 1), and Now the
-// pool's clock, which started with the pool. For feature authors.
-func (p *Pool) Log() *slog.Logger  { return p.log }
+// Log returns the pool's logger. For feature authors.
+func (p *Pool) Log() *slog.Logger { return p.log }
+
+// Now reads the pool's clock, which started with the pool. For feature authors.
 func (p *Pool) Now() time.Duration { return time.Duration(p.now()) }
+
+// Rand returns a random number in [0, 1). For feature authors.
 func (p *Pool) Rand() float64 {
 	if p.random == nil {
-		return rand.Float64() //nolint:gosec // chance, not secrecy
+		return rand.Float64()
 	}
 	p.random.mu.Lock()
 	defer p.random.mu.Unlock()
@@ -353,7 +357,7 @@ func (p *Pool) Rand() float64 {
 // intn returns a random number in [0, n).
 func (p *Pool) intn(n int) int {
 	if p.random == nil {
-		return rand.IntN(n) //nolint:gosec // chance, not secrecy
+		return rand.IntN(n)
 	}
 	p.random.mu.Lock()
 	defer p.random.mu.Unlock()

@@ -60,6 +60,7 @@ package resilience
 
 import (
 	"context"
+	"slices"
 	"strconv"
 )
 
@@ -131,8 +132,8 @@ type Middleware[Req, Resp any] func(next ModelCaller[Req, Resp]) ModelCaller[Req
 
 // Chain wraps caller in mw; the first middleware is the outermost.
 func Chain[Req, Resp any](caller ModelCaller[Req, Resp], mw ...Middleware[Req, Resp]) ModelCaller[Req, Resp] {
-	for i := len(mw) - 1; i >= 0; i-- {
-		caller = mw[i](caller)
+	for _, m := range slices.Backward(mw) {
+		caller = m(caller)
 	}
 	return caller
 }

@@ -138,6 +138,10 @@ func (r *Route) None() error {
 
 var errNone error = &rejection{reason: "no model is available"}
 
+// Extra is [Call.Extra] for an attempt at another model. Such a move loads what
+// is well, not what failed, so the pool's retry budget charges it less.
+func (r *Route) Extra(err error) bool { return r.Call().extra(err, true) }
+
 // Larger restricts the call to models whose context window is larger than that
 // of the model it has just tried, as far as both are known.
 func (r *Route) Larger() {
@@ -252,9 +256,10 @@ type Candidates struct {
 	entries []entry
 }
 
-// Len counts the models of the tier, and At returns the i-th, or nil if it may
-// not be used now.
+// Len counts the models of the tier.
 func (c Candidates) Len() int { return len(c.entries) }
+
+// At returns the i-th model of the tier, or nil if it may not be used now.
 func (c Candidates) At(i int) *Model {
 	e := c.entries[i]
 	if !c.call.usable(e, false) {
@@ -329,7 +334,7 @@ func (p *Pool) route(ctx context.Context, c *Call) error {
 func dispatch(ctx context.Context, c *Call) error {
 	before := c.attempts
 	err := c.model.chain(ctx, c)
-	if err != nil && c.attempts == before {
+	if err != nil && c.attempts == before && KindOf(err) == Rejected {
 		t := c.record()
 		t.then("elsewhere")
 		if len(t.refused) < maxSkipped {

@@ -82,7 +82,7 @@ func (s *scope) Deadline() (time.Time, bool) {
 // behind it, so that children attach to that one without a goroutine.
 func (s *scope) Value(key any) any {
 	if a := s.armed.Load(); a != nil && a != ended {
-		return a.Context.Value(key)
+		return a.Value(key)
 	}
 	return s.parent.Value(key)
 }

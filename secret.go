@@ -22,11 +22,17 @@ func (s Secret) Reveal() string {
 
 const redacted = "[redacted]"
 
-// String returns "[redacted]", and so do the following, in their formats.
-func (s Secret) String() string                { return redacted }
+// String returns "[redacted]".
+func (s Secret) String() string { return redacted }
+
+// Format implements [fmt.Formatter], with any verb and flag.
 func (s Secret) Format(f fmt.State, verb rune) { format(f, verb, redacted) }
-func (s Secret) LogValue() slog.Value          { return slog.StringValue(redacted) }
-func (s Secret) MarshalText() ([]byte, error)  { return []byte(redacted), nil }
+
+// LogValue implements [slog.LogValuer].
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // UnmarshalText makes s a secret of text.
 func (s *Secret) UnmarshalText(text []byte) error {

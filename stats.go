@@ -80,6 +80,9 @@ func (s *stats) spend(now int64, u Usage, dollars float64) {
 func (s *stats) sum(now int64, over time.Duration) CallStats {
 	over = min(max(over, 0), statsWindow)
 	over = (over + statsBucket - 1) / statsBucket * statsBucket
+	if over == 0 {
+		return CallStats{}
+	}
 	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls,
 		countInput, countCached, countWrite, countOutput, countReasoning, countNanos)
 	q := s.spread.Quantiles(now, int64(over), 0.50, 0.95, 0.99)

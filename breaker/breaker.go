@@ -16,8 +16,8 @@
 // before a breaker's latest change of state are dropped.
 //
 // A breaker also sets the holds of the table of kinds: after
-// [resilience.RateLimited] until the provider's reset, or for a second where it
-// names none, and after [resilience.Unauthorized], [resilience.QuotaSpent] and
+// [resilience.RateLimited] until the provider's reset, or for a fifteenth of
+// OpenFor where it names none, and after [resilience.Unauthorized], [resilience.QuotaSpent] and
 // [resilience.NotFound] for OpenFor. What the provider does not bound doubles
 // each time, up to MaxOpenFor, until the model answers again.
 //
@@ -158,27 +158,27 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	attempts, known := c.Attempt(), g.holds.look()
 	err = next(ctx, c)
 	returned = true
-	now := int64(c.Clock())
-	if c.Attempt() == attempts { // refused further in: the reading is old
+	now, asked := int64(c.Clock()), c.Attempt() != attempts
+	if !asked { // refused further in: the reading is old
 		now = int64(g.pool.Now())
 	}
+	o := g.judge(c, err, asked)
 	if err == nil {
 		g.answer(ctx, known)
-	} else {
+	} else if asked {
 		g.heed(ctx, now, known, err)
 	}
-	o := g.judge(c, err)
 	o.slow = r.slowRate > 0 && now-start > r.slowAfter
 	g.report(ctx, now, p, o)
 	return err
 }
 
 // judge says what a call's error says of the model.
-func (g *guard) judge(c *resilience.Call, err error) outcome {
+func (g *guard) judge(c *resilience.Call, err error, asked bool) outcome {
 	switch kind := resilience.KindOf(err); {
 	case err == nil:
 		return outcome{}
-	case kind == resilience.Invalid && !g.holds.answered.Load():
+	case kind == resilience.Invalid && asked && !g.holds.answered.Load():
 		return outcome{harm: whole}
 	case !c.Against(err):
 		return outcome{neutral: true}

@@ -86,6 +86,15 @@ func (b *bench) half() {
 	b.is(breaker.HalfOpen)
 }
 
+// lift lifts whatever holds the model but its breaker.
+func (b *bench) lift() {
+	for _, h := range b.model.Holds() {
+		if h.By != resilience.HoldBreaker {
+			b.model.Release(b.Context(), h.By)
+		}
+	}
+}
+
 func (b *bench) hold() resilience.Hold {
 	b.Helper()
 	holds := b.model.Holds()
@@ -126,27 +135,16 @@ var kinds = []resilience.Kind{
 // What a kind does in a closed breaker and to a probe follows from the table.
 func TestKinds(t *testing.T) {
 	for _, kind := range kinds {
-		fails := func(ctx context.Context) error { return kind }
 		virtual(t, kind.String(), func(b *bench) {
 			for n := range 21 {
 				b.with(breaker.Config{FailureRate: -1})
-				// Calls past the holds that a kind may bring with it.
-				ask := func() {
-					for !b.model.Available() && b.State(b.model) == breaker.Closed {
-						time.Sleep(time.Second)
-					}
-					if b.State(b.model) == breaker.Closed {
-						_ = b.call(fails)
-					}
-				}
+				require.NoError(b, b.call(answer(nil)))
 				for range n {
-					ask()
+					b.lift()
+					_ = b.call(answer(kind))
 				}
 				opens := n >= 5 && kind.Against()
-				if kind == resilience.Unknown {
-					opens = n >= 10
-				}
-				if kind == resilience.Canceled { // not by our caller: nobody we know
+				if kind == resilience.Unknown || kind == resilience.Canceled { // not by our caller: nobody we know
 					opens = n >= 10
 				}
 				want := breaker.Closed
@@ -166,6 +164,7 @@ func TestProbeKinds(t *testing.T) {
 		}
 		virtual(t, kind.String(), func(b *bench) {
 			b.with(breaker.Config{})
+			require.NoError(b, b.call(answer(nil)))
 			b.half()
 			_ = b.call(answer(kind))
 			switch {
@@ -180,6 +179,36 @@ func TestProbeKinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A model that has never answered is to blame for what it calls invalid.
+func TestInvalidBeforeAnyAnswer(t *testing.T) {
+	virtual(t, "counts", func(b *bench) {
+		b.with(breaker.Config{})
+		b.fail(5, resilience.Invalid)
+		b.is(breaker.Open)
+	})
+	virtual(t, "does not once it has answered", func(b *bench) {
+		b.with(breaker.Config{})
+		b.fail(4, resilience.Invalid)
+		require.NoError(b, b.call(answer(nil)))
+		b.fail(100, resilience.Invalid)
+		b.is(breaker.Closed)
+	})
+	virtual(t, "counts again after a reset", func(b *bench) {
+		b.with(breaker.Config{})
+		require.NoError(b, b.call(answer(nil)))
+		require.NoError(b, b.pool.Reset(b.Context(), b.model, ops))
+		b.fail(5, resilience.Invalid)
+		b.is(breaker.Open)
+	})
+	virtual(t, "other kinds about the request never count", func(b *bench) {
+		b.with(breaker.Config{})
+		for _, kind := range []resilience.Kind{resilience.TooLong, resilience.Filtered, resilience.Malformed} {
+			b.fail(10, kind)
+		}
+		b.is(breaker.Closed)
+	})
 }
 
 func TestCallerGivesUp(t *testing.T) {
@@ -248,9 +277,9 @@ func TestSlow(t *testing.T) {
 		b.is(breaker.Closed)
 	})
 	virtual(t, "without an attempt", func(b *bench) {
-		b.with(cfg, layer(func(context.Context) error { time.Sleep(3 * time.Second); return resilience.Invalid }))
+		b.with(cfg, layer(func(context.Context) error { time.Sleep(3 * time.Second); return resilience.TooLong }))
 		for range 4 {
-			require.ErrorIs(b, b.call(nil), resilience.Invalid)
+			require.ErrorIs(b, b.call(nil), resilience.TooLong)
 		}
 		b.is(breaker.Closed)
 		b.with(cfg, layer(func(context.Context) error { time.Sleep(3 * time.Second); return resilience.Unreachable }))
@@ -410,16 +439,8 @@ func TestProbeThatDoesNotReturn(t *testing.T) {
 }
 
 func TestLastResort(t *testing.T) {
-	lastResort := func(features ...resilience.Feature) []resilience.Feature {
-		return append(features, router(func(ctx context.Context, r *resilience.Route, next resilience.Handler) error {
-			if r.Next(ctx, true) == nil {
-				return r.None()
-			}
-			return next(ctx, r.Call())
-		}))
-	}
 	virtual(t, "passes an open breaker, uncounted", func(b *bench) {
-		b.with(breaker.Config{}, lastResort()...)
+		b.with(breaker.Config{}, lastResort())
 		b.trip()
 		for range 10 {
 			require.NoError(b, b.call(answer(nil)))
@@ -429,10 +450,20 @@ func TestLastResort(t *testing.T) {
 		require.Len(b, b.events(), 1)
 	})
 	virtual(t, "does not pass what people closed", func(b *bench) {
-		b.with(breaker.Config{}, lastResort()...)
+		b.with(breaker.Config{}, lastResort())
 		require.NoError(b, b.Isolate(b.Context(), b.model, ops))
 		require.ErrorIs(b, b.call(answer(nil)), resilience.Rejected)
 		require.Zero(b, b.asked)
+	})
+}
+
+// lastResort is a feature that makes do with a held model.
+func lastResort() resilience.Feature {
+	return router(func(ctx context.Context, r *resilience.Route, next resilience.Handler) error {
+		if r.Next(ctx, true) == nil {
+			return r.None()
+		}
+		return next(ctx, r.Call())
 	})
 }
 

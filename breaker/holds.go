@@ -21,12 +21,24 @@ type holds struct {
 // strikes count failures of one sort since the latest answer. Those of calls
 // that were under way together count as one.
 type strikes struct {
-	n     atomic.Int32
-	until atomic.Int64 // the end of the hold that the latest one set
+	n       atomic.Int32
+	until   atomic.Int64  // the end of the hold that the latest one set
+	holders atomic.Uint32 // a bit for each resilience.HoldBy that they set
 }
 
-// firstLimit is the first hold for a limit whose end is not known.
-const firstLimit = time.Second
+// clear forgets the strikes seen, unless there are others by now, and returns
+// whose holds they set.
+func (s *strikes) clear(seen int32) (holders uint32) {
+	if seen == 0 || !s.n.CompareAndSwap(seen, 0) {
+		return 0
+	}
+	s.until.Store(0)
+	return s.holders.Swap(0)
+}
+
+// limitPart is the part of OpenFor for which a limit holds at first whose end is
+// not known: limits pass sooner than outages.
+const limitPart = 15
 
 // before is what was known when a call set out, so that its outcome is not
 // taken for news about what has happened since.
@@ -40,13 +52,12 @@ func (g *guard) answer(ctx context.Context, b before) {
 	if !g.holds.answered.Load() {
 		g.holds.answered.Store(true)
 	}
-	if b.refused != 0 && g.holds.refused.n.CompareAndSwap(b.refused, 0) {
-		for _, by := range []resilience.HoldBy{resilience.HoldCredential, resilience.HoldQuota, resilience.HoldHealth} {
+	g.holds.throttled.clear(b.throttled) // its hold stays: the provider may have named its end by now
+	holders := g.holds.refused.clear(b.refused)
+	for by := range resilience.HoldRecovery + 1 {
+		if holders&(1<<by) != 0 {
 			g.model.Release(ctx, by)
 		}
-	}
-	if b.throttled != 0 {
-		g.holds.throttled.n.CompareAndSwap(b.throttled, 0)
 	}
 }
 
@@ -61,7 +72,7 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 	asked := int64(resilience.RetryAfter(err))
 	s, seen, first := &g.holds.refused, b.refused, r.openFor
 	if by == resilience.HoldLimit {
-		s, seen, first = &g.holds.throttled, b.throttled, min(int64(firstLimit), r.maxOpenFor)
+		s, seen, first = &g.holds.throttled, b.throttled, r.openFor/limitPart
 		if asked > 0 {
 			g.holdFor(ctx, by, now+asked, kind.String(), r.observe)
 			return
@@ -76,6 +87,7 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 	}
 	until := now + max(min(d, r.maxOpenFor), asked)
 	s.until.Store(until)
+	s.holders.Or(1 << by)
 	g.holdFor(ctx, by, until, kind.String(), r.observe)
 }
 
@@ -90,8 +102,7 @@ func (g *guard) holdFor(ctx context.Context, by resilience.HoldBy, until int64, 
 // forget forgets all of it.
 func (h *holds) forget() {
 	for _, s := range []*strikes{&h.refused, &h.throttled} {
-		s.n.Store(0)
-		s.until.Store(0)
+		s.clear(s.n.Load())
 	}
 	h.answered.Store(false)
 }

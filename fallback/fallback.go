@@ -7,7 +7,7 @@
 //
 // Whether a failure moves the call on goes by the table of [resilience.Kind].
 // Each move after a failure that reached a provider takes one of the call's
-// extra attempts; see [resilience.Call.Extra].
+// extra attempts; see [resilience.Route.Extra].
 package fallback
 
 import (
@@ -122,7 +122,7 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 		if kind == resilience.TooLong {
 			r.Larger()
 		}
-		if tried == cfg.Limit || cfg.ObserveOnly || !c.Extra(err) {
+		if tried == cfg.Limit || cfg.ObserveOnly || !r.Extra(err) {
 			if cfg.ObserveOnly {
 				c.Pool().Emit(ctx, resilience.Event{
 					Kind: resilience.EventFallback, Model: c.Model(), From: c.Model().ID(), Err: err, Would: true,

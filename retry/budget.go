@@ -60,16 +60,27 @@ func (b *budget) deposit() {
 // take pays for a retry, and reports whether there was enough. A negative
 // ratio means that retries are free.
 func (b *budget) take(now time.Duration, ratio float64) bool {
+	return b.pay(now, ratio, price(ratio), 0)
+}
+
+// move pays for a move to another model, as much as a success pays in: where
+// each call is saved by one move, they pay for themselves. It loads what is
+// well, so it may overdraw, and retries alone never keep a call from it.
+func (b *budget) move(now time.Duration, ratio float64) bool {
+	return b.pay(now, ratio, time.Second, burst*price(ratio))
+}
+
+func (b *budget) pay(now time.Duration, ratio float64, amount, overdraft time.Duration) bool {
 	if ratio < 0 {
 		return true
 	}
-	cost := int64(price(ratio))
-	full := int64(now) - burst*cost
+	cost := int64(amount)
+	full := int64(now - burst*price(ratio))
 	b.full.Store(full)
 	for {
 		spent := b.spent.Load()
 		after := max(spent, full) + cost
-		if after > int64(now) {
+		if after > int64(now+overdraft) {
 			return false
 		}
 		if b.spent.CompareAndSwap(spent, after) {

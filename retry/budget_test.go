@@ -50,6 +50,20 @@ func TestBudgetNeverHoldsMoreThanTheBurst(t *testing.T) {
 	require.Equal(t, burst, drain(b, 0, 0.1), "and so is what overflows")
 }
 
+// While the budget is full, success costs no write to shared memory.
+func TestBudgetRestsWhileFull(t *testing.T) {
+	b := newBudget(0, 0.1)
+	before := b.spent.Load()
+	b.deposit()
+	require.Equal(t, before, b.spent.Load())
+
+	require.Equal(t, burst, drain(b, time.Hour, 0.1))
+	for range 1000 {
+		b.deposit()
+	}
+	require.Equal(t, int64(time.Hour-100*time.Second), b.spent.Load(), "ten retries of ten successes")
+}
+
 func TestBudgetExtremes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ratio float64
@@ -117,7 +131,9 @@ func TestBudgetServesRareCalls(t *testing.T) {
 	b := newBudget(0, 0.1)
 	for minute := range 1000 {
 		now := time.Duration(minute) * time.Minute
-		require.True(t, b.take(now, 0.1) && b.take(now, 0.1), "minute %d", minute)
+		for range 2 {
+			require.True(t, b.take(now, 0.1), "minute %d", minute)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"time"
 
@@ -104,9 +105,7 @@ func newPlan(cfg Config) (*plan, error) {
 // withNone returns overrides, and one for those that have none.
 func withNone(overrides map[string]Config) map[string]Config {
 	all := map[string]Config{"": {}}
-	for name, over := range overrides {
-		all[name] = over
-	}
+	maps.Copy(all, overrides)
 	return all
 }
 

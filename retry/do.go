@@ -67,7 +67,7 @@ func (p *Policy) extra(outer *resilience.Call, kind resilience.Kind, err error) 
 	if outer != nil && !outer.Extra(err) {
 		return false
 	}
-	return kind == resilience.RateLimited || p.pay()
+	return kind == resilience.RateLimited || p.pay(false)
 }
 
 // giveUp marks err for outer uses, unless they would not retry it anyway.

@@ -98,7 +98,7 @@ func TestDo(t *testing.T) {
 func TestDoKeepsForeignErrorsAsTheyAre(t *testing.T) {
 	sentinel := errors.New("sentinel")
 	_, err := Do(t.Context(), New(Config{}), newScript(sentinel).call)
-	require.True(t, err == sentinel, "%v", err)
+	require.Same(t, sentinel, err)
 }
 
 func TestDoFitsTheDeadline(t *testing.T) {

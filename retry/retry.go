@@ -48,7 +48,9 @@ func Wrap[Req, Resp any](caller resilience.ModelCaller[Req, Resp], cfg Config) *
 // budget. A success pays in Config.Budget of a retry, and so does every second
 // that passes; at most ten retries can be saved up, and are at first. So at a
 // steady rate of λ calls a second that all fail there are 1 + Budget/λ attempts
-// a call, and never more than Budget retries a success beyond that.
+// a call, and never more than Budget retries a success beyond that. A move to
+// another model costs as much as one success pays in, and may overdraw the
+// budget by ten retries.
 type Policy struct {
 	given  Config
 	err    error            // what is wrong with given
@@ -110,7 +112,6 @@ func (p *Policy) String() string {
 func (p *Policy) prepare(raw json.RawMessage) (commit func(), err error) {
 	cfg := p.given
 	if raw != nil {
-		cfg = Config{}
 		if problems := settings.Decode(section, raw, &cfg); len(problems) > 0 {
 			return nil, configErrors(problems)
 		}
@@ -122,8 +123,14 @@ func (p *Policy) prepare(raw json.RawMessage) (commit func(), err error) {
 	return func() { p.plan.Store(next) }, nil
 }
 
-// pay takes a retry from the budget.
-func (p *Policy) pay() bool { return p.budget.take(p.now(), p.plan.Load().Budget) }
+// pay takes a retry from the budget, or a move to another model.
+func (p *Policy) pay(elsewhere bool) bool {
+	now, ratio := p.now(), p.plan.Load().Budget
+	if elsewhere {
+		return p.budget.move(now, ratio)
+	}
+	return p.budget.take(now, ratio)
+}
 
 func (p *Policy) layer(m *resilience.Model, next resilience.Handler) resilience.Handler {
 	pacer := p.pacers.Of(m)

@@ -242,6 +242,33 @@ func TestLayerBudgetIsFundedBySuccesses(t *testing.T) {
 	})
 }
 
+// A call that succeeds at its second attempt has succeeded.
+func TestLayerRetriedSuccessFundsTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config{Base: -1, Budget: 1})
+		s := newScript(failed(resilience.Overloaded))
+		c := newClient(t, []*script{s}, p)
+		require.Equal(t, burst, drain(&p.budget, p.now(), 1))
+		p.budget.deposit()
+		_, err := c.Call(t.Context(), "")
+		require.NoError(t, err)
+		require.Len(t, s.at, 2)
+		require.Equal(t, 1, drain(&p.budget, p.now(), 1))
+	})
+}
+
+// What Do has spent of a policy's budget is of another clock than the pool's.
+func TestInstallFillsTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config{})
+		time.Sleep(time.Hour)
+		require.Equal(t, burst, drain(&p.budget, p.now(), 0.1))
+		_, err := resilience.NewPool(p)
+		require.NoError(t, err)
+		require.Equal(t, burst, drain(&p.budget, p.now(), 0.1))
+	})
+}
+
 // Pools in pools, and Do in a pool: the innermost alone retries.
 func TestLayerNested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -322,16 +349,46 @@ func TestLayerEvents(t *testing.T) {
 // model said is what the caller hears.
 func TestLayerStopsWhenTheBreakerOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var seen error
 		s := newScript(times(failed(resilience.Overloaded), 99)...)
-		c := newClient(t, []*script{s}, New(Config{Attempts: 6}), breaker.New(breaker.Config{Consecutive: 2}))
+		c := newClient(t, []*script{s}, outside(&seen), New(Config{Attempts: 6}), breaker.New(breaker.Config{Consecutive: 2}))
 		_, err := c.Call(t.Context(), "")
 		require.Equal(t, resilience.Overloaded, resilience.KindOf(err))
+		require.Equal(t, resilience.Overloaded, resilience.KindOf(seen))
 		require.Len(t, s.at, 2)
 		start := time.Now()
 		_, err = c.Call(t.Context(), "")
 		require.Equal(t, resilience.Rejected, resilience.KindOf(err))
 		require.Equal(t, start, time.Now(), "a refusal is not waited out")
 		require.Len(t, s.at, 2)
+	})
+}
+
+// A refusal at the first attempt passes as it is, and costs nothing.
+func TestLayerPassesRefusals(t *testing.T) {
+	refusal := resilience.Reject("no room", 0)
+	var seen error
+	refuse := probe(func(s *resilience.Setup) error {
+		s.Wrap(resilience.LayerLimit, func(*resilience.Model, resilience.Handler) resilience.Handler {
+			return func(context.Context, *resilience.Call) error { return refusal }
+		})
+		return nil
+	})
+	_, err := newClient(t, []*script{newScript()}, outside(&seen), New(Config{}), refuse).Call(t.Context(), "")
+	require.Equal(t, resilience.Rejected, resilience.KindOf(err))
+	require.Same(t, refusal, seen)
+}
+
+// outside keeps what comes out of the retry layer.
+func outside(seen *error) resilience.Feature {
+	return probe(func(s *resilience.Setup) error {
+		s.Wrap(resilience.LayerRetry, func(_ *resilience.Model, next resilience.Handler) resilience.Handler {
+			return func(ctx context.Context, c *resilience.Call) error {
+				*seen = next(ctx, c)
+				return *seen
+			}
+		})
+		return nil
 	})
 }
 
@@ -390,6 +447,55 @@ func TestLayerPaces(t *testing.T) {
 		require.NoError(t, pool.Reset(t.Context(), pool.Model("a"), byTest))
 		require.Zero(t, policy.pacers.Of(pool.Model("a")).gap())
 		require.NotZero(t, policy.pacers.Of(pool.Model("b")).gap())
+	})
+}
+
+// Whoever took a place in the queue and does not use it gives it back.
+func TestLayerGivesPlacesBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cfg  Config
+		opts resilience.CallOptions
+	}{
+		"cancelled":        {Config{}, resilience.CallOptions{}},
+		"not paid for":     {Config{}, resilience.CallOptions{Attempts: 1}},
+		"observed only":    {Config{ObserveOnly: true}, resilience.CallOptions{}},
+		"beyond the limit": {Config{Attempts: 1}, resilience.CallOptions{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := tt.cfg
+				cfg.Pace, cfg.Base = true, -1
+				p := exactly(cfg)
+				c := newClient(t, []*script{newScript(times(failed(resilience.Overloaded), 99)...)}, p)
+				pacer := settle(p.pacers.Of(c.Models()[0]), 40*ms)
+				for range 5 {
+					_, ok := pacer.reserve(p.now(), time.Hour)
+					require.True(t, ok)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(50*ms, cancel)
+				_, _, err := c.Do(ctx, "", tt.opts)
+				require.ErrorIs(t, err, resilience.Overloaded)
+				wait, ok := pacer.reserve(p.now(), time.Hour)
+				require.True(t, ok)
+				require.InDelta(t, 100*ms-p.now(), wait, float64(time.Millisecond))
+			})
+		})
+	}
+}
+
+// An attempt's failure is not taken for work.
+func TestLayerMeasuresWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config{})
+		pacer := settle(&pacer{}, 40*ms)
+		for _, err := range times(failed(resilience.Overloaded), 9) {
+			_ = p.measured(pacer, func(context.Context, *resilience.Call) error {
+				time.Sleep(ms)
+				return err
+			})(t.Context(), nil)
+		}
+		require.InDelta(t, 20*ms, pacer.gap(), float64(time.Microsecond))
 	})
 }
 
@@ -453,6 +559,8 @@ func TestReload(t *testing.T) {
 		require.Equal(t, 2, attempts())
 		require.NoError(t, reload(`{"retry": {"attempts": 4, "base": "10ms"}}`))
 		require.Equal(t, 4, attempts())
+		require.NoError(t, reload(`{"retry": {"base": "10ms"}}`))
+		require.Equal(t, 2, attempts(), "a section lies over what the policy was made with")
 		require.ErrorContains(t, reload(`{"retry": {"atempts": 5}}`), "retry.atempts")
 		require.ErrorContains(t, reload(`{"retry": {"jitter": 1.5}}`), "retry.jitter")
 		require.NoError(t, reload(`{}`))
