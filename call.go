@@ -273,9 +273,9 @@ func (c *Call) Against(err error) bool {
 	return !ok || !e.cut
 }
 
-// GiveUp marks err as one that a retry layer has given up on, so that no outer
-// one retries it, and returns it. GaveUp reports the mark, and is also true
-// where the provider asked not to be asked again.
+// GiveUp returns err marked as one that a retry layer has given up on, so that
+// no outer one retries it. GaveUp reports the mark, and is also true where the
+// provider asked not to be asked again.
 func (c *Call) GiveUp(err error) error {
 	switch e := err.(type) {
 	case *Error:

@@ -206,7 +206,7 @@ func (c *Client[Req, Resp]) Pool() *Pool { return c.pool }
 func (c *Client[Req, Resp]) Models() []*Model {
 	t := c.current().table
 	if c.pinned != "" {
-		if t = t.only[c.pinned]; t == nil {
+		if t = t.one(c.pinned); t == nil {
 			return nil
 		}
 	}

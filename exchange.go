@@ -118,13 +118,14 @@ func (c *Client[Req, Resp]) bypass(
 	ctx context.Context, v *view[Req, Resp], req Req, opts *CallOptions, rep *Report,
 ) (resp Resp, err error) {
 	asked, t := c.pinned, v.table
-	if asked == "" && opts != nil {
-		asked = opts.Model
-	}
 	if asked != "" {
-		if t = v.only[asked]; t == nil {
-			return resp, c.pool.unknown(asked, v.table)
-		}
+		t = v.one(asked)
+	} else if opts != nil && opts.Model != "" {
+		asked = opts.Model
+		t = v.only[asked]
+	}
+	if t == nil {
+		return resp, c.pool.unknown(asked, v.table)
 	}
 	if len(t.entries) == 0 {
 		return resp, &ExhaustedError{Kind: Rejected}
@@ -196,14 +197,12 @@ func overlay(base, over CallOptions) CallOptions {
 
 // restrict narrows the call's table to what was asked for.
 func (c *Call) restrict(pinned string) error {
-	opts := c.opts
+	sub, unknown := c.table, pinned
 	if pinned != "" {
-		opts = &CallOptions{Model: pinned}
+		sub = sub.one(pinned)
+	} else if c.opts.Model != "" {
+		sub, unknown = sub.restrict(c.opts)
 	}
-	if opts.Model == "" {
-		return nil
-	}
-	sub, unknown := c.table.restrict(opts)
 	if sub == nil {
 		return c.pool.unknown(unknown, c.table)
 	}
@@ -236,7 +235,7 @@ func (c *Call) conclude(err error, rep *Report) error {
 	t := c.record()
 	var skipped []Verdict
 	if err != nil {
-		above := len(t.attempts) == 0 && c.model == nil && err != errNone
+		above := len(t.attempts) == 0 && c.model == nil && err != errNone //nolint:errorlint // a wrapped one is an inner pool's
 		if k := KindOf(err); k.Elsewhere() && !above {
 			skipped = c.skipped(now)
 		}
@@ -276,7 +275,7 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
 		gaveUp: c.GaveUp(err),
 	}
-	if _, ok := err.(*Error); !ok && err != errNone { // such as the end of a context in a wait
+	if _, ok := err.(*Error); !ok && err != errNone { //nolint:errorlint // what wraps an attempt's says more: that a wait was ended
 		e.last = err
 	}
 	if e.Kind != Canceled {

@@ -11,7 +11,8 @@ type Hooks[Req, Resp any] struct {
 	// tools and searches, batches.
 	Cost func(*Model, Req, Usage) float64
 	// Validate rejects a response that arrived but is no good. Its error counts
-	// as [Malformed] unless it has a [Kind], and never against a breaker.
+	// as [Malformed], which says nothing against the model, unless it has a
+	// [Kind] of its own.
 	Validate func(Req, Resp) error
 	// Default answers when every model failed and the caller still waits.
 	Default func(Req, error) (Resp, error)

@@ -158,7 +158,7 @@ func (m *Model) Restore(ctx context.Context, by Control) error {
 func (m *Model) InFlight() int64 { return m.inflight.Load() }
 
 // Latency is a moving average over the latest attempts that rises at once and
-// falls slowly (peak-EWMA, as in Finagle); 0 before the first.
+// falls slowly, also with time (peak-EWMA, as in Finagle); 0 before the first.
 func (m *Model) Latency() time.Duration { return time.Duration(m.stats.average.Value(m.pool.now())) }
 
 // Stats describes the attempts that ended within window, rounded up to ten

@@ -63,6 +63,21 @@ func (t *table) cut() {
 	t.tiers = append(t.tiers, len(t.entries))
 }
 
+// one returns the part of t that is the model with this ID, or nil. Others may
+// have that ID as their name.
+func (t *table) one(id string) *table {
+	sub := t.only[id]
+	if sub == nil || len(sub.entries) == 1 && sub.entries[0].model.id == id {
+		return sub
+	}
+	for _, e := range sub.entries {
+		if e.model.id == id {
+			return &table{owner: t.owner, generation: t.generation, entries: []entry{e}, tiers: []int{1}}
+		}
+	}
+	return nil
+}
+
 // restrict returns the part of t that opts allow: the model that was asked
 // for, and then what may stand in for it. Unknown is a name that is not bound.
 func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {

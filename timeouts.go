@@ -16,7 +16,8 @@ import (
 // it, and those in Models, by a model's name or ID, over both.
 //
 // An attempt that runs out of time fails as [TimedOut], with an error that
-// names the setting. A late answer is an answer; a late failure ends the call.
+// names the setting. A late answer is an answer; a failure after the call's
+// deadline ends the call.
 type Timeouts struct {
 	Call    time.Duration `json:"call" default:"2m"`     // the whole call
 	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt

@@ -181,20 +181,8 @@ func TestProbeKinds(t *testing.T) {
 	}
 }
 
-// A model that has never answered is to blame for what it calls invalid.
+// See TestInvalid.
 func TestInvalidBeforeAnyAnswer(t *testing.T) {
-	virtual(t, "counts", func(b *bench) {
-		b.with(breaker.Config{})
-		b.fail(5, resilience.Invalid)
-		b.is(breaker.Open)
-	})
-	virtual(t, "does not once it has answered", func(b *bench) {
-		b.with(breaker.Config{})
-		b.fail(4, resilience.Invalid)
-		require.NoError(b, b.call(answer(nil)))
-		b.fail(100, resilience.Invalid)
-		b.is(breaker.Closed)
-	})
 	virtual(t, "counts again after a reset", func(b *bench) {
 		b.with(breaker.Config{})
 		require.NoError(b, b.call(answer(nil)))
@@ -467,6 +455,11 @@ func lastResort() resilience.Feature {
 	})
 }
 
+// nothing is a feature that adds nothing.
+type nothing struct{}
+
+func (nothing) Install(*resilience.Setup) error { return nil }
+
 // router is a feature that goes through models.
 type router func(ctx context.Context, r *resilience.Route, next resilience.Handler) error
 
@@ -691,17 +684,20 @@ func TestConcurrent(t *testing.T) {
 	})
 }
 
-// Adding a feature to a client builds its layers anew, and keeps states.
+// Adding a feature to a client builds its layers anew, and keeps what is known.
 func TestWrapTwice(t *testing.T) {
-	virtual(t, "keeps the state", func(b *bench) {
-		breakers := breaker.New(breaker.Config{})
-		client := resilience.Wrap(resilience.FuncOf(func(context.Context, string) (string, error) { return "", nil }), breakers)
+	virtual(t, "keeps the past", func(b *bench) {
+		breakers := breaker.New(breaker.Config{Consecutive: -1})
+		down := resilience.FuncOf(func(context.Context, string) (string, error) { return "", resilience.Unreachable })
+		client := resilience.Wrap(down, breakers)
 		m := client.Models()[0]
-		require.NoError(b, breakers.Isolate(b.Context(), m, ops))
-		client = resilience.Wrap(client, layer(answer(nil)))
-		require.Equal(b, breaker.Isolated, breakers.State(m))
-		_, err := client.Call(b.Context(), "")
-		require.ErrorIs(b, err, resilience.Rejected)
+		for i := range 10 {
+			require.Equal(b, breaker.Closed, breakers.State(m), i)
+			_, err := client.Call(b.Context(), "")
+			require.ErrorIs(b, err, resilience.Unreachable)
+			client = resilience.Wrap(client, nothing{})
+		}
+		require.Equal(b, breaker.Open, breakers.State(m))
 	})
 }
 
