@@ -209,7 +209,7 @@ const maxTrail = 64
 func (a *attempt) explain(err error) (Kind, error) {
 	c := a.call
 	if ended := c.parent.Err(); ended != nil {
-		e := a.failed(Canceled, err, byCaller)
+		e := a.failed(Canceled, err, endedBy(ended))
 		e.ended = ended
 		return Canceled, e
 	}
@@ -247,8 +247,18 @@ func (a *attempt) explain(err error) (Kind, error) {
 	return kind, e
 }
 
-// byCaller is the reason of what the caller's context ended.
-const byCaller = "by the caller"
+// endedBy is the reason of what the caller's context ended.
+func endedBy(ended error) string {
+	if errors.Is(ended, context.DeadlineExceeded) {
+		return "the caller's deadline passed"
+	}
+	return "by the caller"
+}
+
+// leftBefore is the error of a call whose caller left before any attempt.
+func leftBefore(ended error) error {
+	return &Error{Kind: Canceled, Err: ended, reason: endedBy(ended), refused: true}
+}
 
 // short reports whether the call's deadline, late, left the attempt less than
 // half of the time that it normally gets.

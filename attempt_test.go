@@ -198,3 +198,21 @@ func TestAskingAgainAfterASuccess(t *testing.T) {
 	require.Equal(t, 2, n)
 	idle(t, c.Pool())
 }
+
+func TestCallerLeftBeforeTheCall(t *testing.T) {
+	asked := 0
+	c := resilience.Wrap(resilience.FuncOf(func(context.Context, string) (string, error) { asked++; return "", nil }))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := c.Call(ctx, "?")
+	require.ErrorIs(t, err, resilience.Canceled)
+	require.ErrorIs(t, err, context.Canceled)
+	require.EqualError(t, err, "canceled: by the caller")
+
+	ctx, cancel = context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	_, err = c.Call(ctx, "?")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.EqualError(t, err, "canceled: the caller's deadline passed")
+	require.Zero(t, asked)
+}

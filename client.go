@@ -142,12 +142,12 @@ func BindProvider[Req, Resp any](
 // each change of them. A call keeps the view that it began with.
 func (b *binding[Req, Resp]) current() *view[Req, Resp] {
 	roster, v := b.pool.roster.Load(), b.view.Load()
-	if v != nil && v.generation == roster.generation {
+	if v != nil && v.roster.generation == roster.generation {
 		return v
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if v = b.view.Load(); v != nil && v.generation >= roster.generation {
+	if v = b.view.Load(); v != nil && v.roster.generation >= roster.generation {
 		return v
 	}
 	v = b.look(roster)
@@ -175,7 +175,7 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 			}
 		}
 	}
-	v.table = newTable(v, roster.generation, models)
+	v.table = newTable(v, roster, models)
 	return v
 }
 

@@ -95,19 +95,20 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 	return next, nil
 }
 
-// apply puts a plan into effect.
-func (p *Pool) apply(next *plan) {
+// apply puts a plan into effect, as the configuration of this number. The
+// models come first, so that a section that speaks of a new one finds it.
+func (p *Pool) apply(next *plan, number uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, commit := range next.commits {
-		commit()
-	}
-	p.bypass.Store(next.bypass)
 	infos := next.infos
 	if !next.given {
 		infos = slices.Concat(p.setup.infos, p.setup.learnt)
 	}
-	p.publish(infos)
+	p.publish(infos, number)
+	for _, commit := range next.commits {
+		commit()
+	}
+	p.bypass.Store(next.bypass)
 }
 
 // Reload applies a JSON configuration: one section per feature, "models", and
@@ -151,7 +152,7 @@ func (p *Pool) reload(ctx context.Context, config []byte, by Control) error {
 	if err := p.Audit(ctx, change); err != nil {
 		return err
 	}
-	p.apply(next)
+	p.apply(next, from+1)
 	return nil
 }
 

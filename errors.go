@@ -61,7 +61,7 @@ func (e *Error) what() string {
 	if e.Code != "" {
 		parts = append(parts, e.Code)
 	}
-	if e.reason != "" && e.reason != e.Code {
+	if e.reason != "" && e.reason != e.Code && e.reason != e.Kind.String() {
 		parts = append(parts, e.reason)
 	}
 	return strings.Join(parts, " ")

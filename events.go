@@ -20,7 +20,7 @@ const (
 	EventHold                          // a hold was set or extended
 	EventRelease                       // a hold was lifted or ran out
 	EventBreaker                       // a breaker changed state
-	EventReject                        // a call or attempt was refused here
+	EventReject                        // a feature refused an attempt
 	EventControl                       // something was changed by hand
 	EventConfig                        // a configuration was applied or refused
 	EventWarning                       // something is set up badly

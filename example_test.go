@@ -194,8 +194,8 @@ func ExamplePool_Reload() {
 	// Output:
 	// breaker.openFor: want a duration such as "15s", not a number
 	// timeouts.atempt: unknown key; did you mean "attempt"?
-	// generation 2
-	// <nil> generation 3
+	// generation 1
+	// <nil> generation 2
 }
 
 // Options travel in the context through code that knows only ModelCaller.

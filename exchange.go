@@ -90,7 +90,9 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		}
 	}
 	x.bound()
-	if p.draining.Load() {
+	if ended := ctx.Err(); ended != nil {
+		err = leftBefore(ended)
+	} else if p.draining.Load() {
 		err = &rejection{reason: "the pool is draining"}
 	} else {
 		err = p.layers(&x.Call, &x.Call)
@@ -134,7 +136,7 @@ func (c *Client[Req, Resp]) bypass(
 	start := time.Now()
 	resp, err = v.calls[first.pos](ctx, first.model, req)
 	if rep != nil {
-		*rep = Report{Bypassed: true, Model: first.model, Duration: time.Since(start), Generation: v.generation}
+		*rep = Report{Bypassed: true, Model: first.model, Duration: time.Since(start), Generation: v.roster.config}
 	}
 	return resp, err
 }
@@ -244,7 +246,7 @@ func (c *Call) conclude(err error, rep *Report) error {
 	if rep != nil {
 		*rep = Report{
 			Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
-			Duration: took, Generation: c.table.generation, LastResort: err == nil && c.lastResort,
+			Duration: took, Generation: c.table.roster.config, LastResort: err == nil && c.lastResort,
 		}
 		if err == nil {
 			rep.Model = c.model

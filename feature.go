@@ -96,7 +96,7 @@ func (s *Setup) Wrap(at Layer, wrap func(m *Model, next Handler) Handler) {
 // it the first model picked is the only one tried.
 func (s *Setup) Route(route func(ctx context.Context, r *Route, next Handler) error) {
 	if s.pool.router != nil {
-		s.problem("fallback", "two features want to go through models")
+		s.problem("route", "two features want to go through models")
 		return
 	}
 	s.pool.router, s.routeBy = route, wrapper{s.feature, s.number, nil}
@@ -106,7 +106,7 @@ func (s *Setup) Route(route func(ctx context.Context, r *Route, next Handler) er
 // are taken in the order of tier, then of binding.
 func (s *Setup) Pick(p Picker) {
 	if s.pool.picker != nil {
-		s.problem("balance", "two features want to choose among models")
+		s.problem("pick", "two features want to choose among models")
 		return
 	}
 	s.pool.picker = p
@@ -117,7 +117,7 @@ func (s *Setup) Pick(p Picker) {
 // there was one. [Call.Extra] and [Route.Extra] ask it. A pool has one.
 func (s *Setup) RetryBudget(take func(elsewhere bool) bool) {
 	if s.pool.retryBudget != nil {
-		s.problem("retry", "two features own the retry budget")
+		s.problem("retryBudget", "two features own the retry budget")
 		return
 	}
 	s.pool.retryBudget = take

@@ -120,9 +120,9 @@ func TestOwners(t *testing.T) {
 	}{
 		"section":   {[]resilience.Feature{&section{name: "one"}, &section{name: "one"}}, []string{"one: two features own this section"}},
 		"timeouts":  {[]resilience.Feature{resilience.Timeouts{}, resilience.Timeouts{}}, []string{"timeouts: two features own this section"}},
-		"router":    {[]resilience.Feature{feature(route), feature(route)}, []string{"fallback: two features want to go through models"}},
-		"picker":    {[]resilience.Feature{nobody, nobody}, []string{"balance: two features want to choose among models"}},
-		"budget":    {[]resilience.Feature{feature(budget), feature(budget)}, []string{"retry: two features own the retry budget"}},
+		"router":    {[]resilience.Feature{feature(route), feature(route)}, []string{"route: two features want to go through models"}},
+		"picker":    {[]resilience.Feature{nobody, nobody}, []string{"pick: two features want to choose among models"}},
+		"budget":    {[]resilience.Feature{feature(budget), feature(budget)}, []string{"retryBudget: two features own the retry budget"}},
 		"no layer":  {[]resilience.Feature{layer(-1, nil), layer(99, nil), layer(resilience.LayerRoute, nil)}, []string{"feature: there is no place for it at layer unknown", "feature: there is no place for it at layer unknown", "feature: there is no place for it at layer route"}},
 		"nil":       {[]resilience.Feature{nil}, []string{"feature: is nil"}},
 		"arguments": {[]resilience.Feature{resilience.Models(), resilience.Logger(nil), resilience.Seed(nil), resilience.Classify(nil), resilience.Audit(nil)}, []string{"models: is empty: a pool needs a model", "logger: is nil", "seed: is nil", "classify: the function is nil", "audit: the function is nil"}},

@@ -50,7 +50,8 @@ type Pool struct {
 
 // roster is the pool's models in one generation. It does not change.
 type roster struct {
-	generation uint64
+	generation uint64 // of itself
+	config     uint64 // of the configuration
 	models     []*Model
 	byID       map[string]*Model
 }
@@ -65,7 +66,7 @@ type random struct {
 // as joined errors of type [*ConfigError].
 func NewPool(features ...Feature) (*Pool, error) {
 	p := &Pool{base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1)}
-	p.roster.Store(&roster{generation: 1})
+	p.roster.Store(&roster{config: 1})
 	p.setup = &Setup{pool: p, sections: map[string]*section{}}
 	if err := p.install(features); err != nil {
 		return nil, err
@@ -96,21 +97,21 @@ func (p *Pool) install(features []Feature) error {
 		s.build(m)
 	}
 	if len(old.models) == 0 && len(s.infos) > 0 {
-		p.publish(s.infos)
+		p.publish(s.infos, 1)
 	}
 	for _, plan := range plans {
 		s.closed = s.closed || plan.given
-		p.apply(plan)
+		p.apply(plan, 1)
 	}
 	return nil
 }
 
-// publish makes infos the pool's models. A model that was there before stays
+// publish makes infos the pool's models, under a configuration. A model that was there before stays
 // the same Model, with all that is known about it. The caller has p.mu, or is
 // alone with the pool.
-func (p *Pool) publish(infos []ModelInfo) {
+func (p *Pool) publish(infos []ModelInfo, config uint64) {
 	old := p.roster.Load()
-	next := &roster{generation: old.generation + 1, byID: make(map[string]*Model, len(infos))}
+	next := &roster{generation: old.generation + 1, config: config, byID: make(map[string]*Model, len(infos))}
 	for _, info := range infos {
 		m := old.byID[info.ID]
 		if m == nil {
@@ -154,7 +155,7 @@ func (p *Pool) bind(ids []string) error {
 	}
 	if len(errs) == 0 && len(learnt) > 0 {
 		p.setup.learnt = append(p.setup.learnt, learnt...)
-		p.publish(append(infos, learnt...))
+		p.publish(append(infos, learnt...), r.config)
 	}
 	return errors.Join(errs...)
 }
@@ -186,8 +187,9 @@ func (p *Pool) Models() []*Model { return slices.Clone(p.roster.Load().models) }
 // Model returns the model with this ID, or nil.
 func (p *Pool) Model(id string) *Model { return p.roster.Load().byID[id] }
 
-// Generation numbers the configurations in force, from 1.
-func (p *Pool) Generation() uint64 { return p.roster.Load().generation }
+// Generation numbers the configurations: 1 is what the pool was made with, and
+// each that [Pool.Reload] puts into effect is one more.
+func (p *Pool) Generation() uint64 { return p.roster.Load().config }
 
 // InFlight counts the pool's open calls.
 func (p *Pool) InFlight() int64 { return p.open.Load() }

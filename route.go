@@ -10,11 +10,11 @@ import (
 // table is what a client's calls may go to in one generation of the
 // configuration. It does not change.
 type table struct {
-	owner      any // the view[Req, Resp] that it is of
-	generation uint64
-	entries    []entry           // by tier, then in the order of binding
-	tiers      []int             // where each tier ends
-	only       map[string]*table // by name and by ID
+	owner   any // the view[Req, Resp] that it is of
+	roster  *roster
+	entries []entry           // by tier, then in the order of binding
+	tiers   []int             // where each tier ends
+	only    map[string]*table // by name and by ID
 }
 
 type entry struct {
@@ -22,8 +22,8 @@ type entry struct {
 	pos   uint16 // in the client's list of callers
 }
 
-func newTable(owner any, generation uint64, models []*Model) *table {
-	t := &table{owner: owner, generation: generation}
+func newTable(owner any, r *roster, models []*Model) *table {
+	t := &table{owner: owner, roster: r}
 	for i, m := range models {
 		t.entries = append(t.entries, entry{m, uint16(i)})
 	}
@@ -47,7 +47,7 @@ func newTable(owner any, generation uint64, models []*Model) *table {
 func (t *table) under(name string, e entry) {
 	sub := t.only[name]
 	if sub == nil {
-		sub = &table{owner: t.owner, generation: t.generation}
+		sub = &table{owner: t.owner, roster: t.roster}
 		t.only[name] = sub
 	}
 	sub.entries = append(sub.entries, e)
@@ -72,7 +72,7 @@ func (t *table) one(id string) *table {
 	}
 	for _, e := range sub.entries {
 		if e.model.id == id {
-			return &table{owner: t.owner, generation: t.generation, entries: []entry{e}, tiers: []int{1}}
+			return &table{owner: t.owner, roster: t.roster, entries: []entry{e}, tiers: []int{1}}
 		}
 	}
 	return nil
@@ -88,7 +88,7 @@ func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {
 	if len(opts.Fallbacks) == 0 {
 		return sub, ""
 	}
-	all := &table{owner: t.owner, generation: t.generation, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	all := &table{owner: t.owner, roster: t.roster, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
 	for _, name := range opts.Fallbacks {
 		more := t.only[name]
 		if more == nil {
@@ -146,7 +146,7 @@ func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
 // None returns the error of a call for which Next returned nil at once.
 func (r *Route) None() error {
 	if err := r.parent.Err(); err != nil { // while Next waited
-		return &Error{Kind: Canceled, Err: err, reason: byCaller, refused: true}
+		return leftBefore(err)
 	}
 	return errNone
 }

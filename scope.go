@@ -2,7 +2,6 @@ package resilience
 
 import (
 	"context"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -96,17 +95,8 @@ type timeoutError struct {
 }
 
 func (e *timeoutError) Error() string {
-	return "timed out after " + strings.TrimSuffix(e.after.String(), "m0s") + minutes(e.after) + " (" + e.setting + ")"
+	return "timed out after " + e.after.String() + " (" + e.setting + ")"
 }
 
-// minutes restores the unit that trimming zero seconds took away.
-func minutes(d time.Duration) string {
-	if strings.HasSuffix(d.String(), "m0s") {
-		return "m"
-	}
-	return ""
-}
-
-func (*timeoutError) Unwrap() error   { return context.DeadlineExceeded }
-func (*timeoutError) Timeout() bool   { return true }
-func (*timeoutError) Temporary() bool { return true }
+func (*timeoutError) Unwrap() error { return context.DeadlineExceeded }
+func (*timeoutError) Timeout() bool { return true }

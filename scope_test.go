@@ -95,14 +95,14 @@ func TestCauseNamesTheSetting(t *testing.T) {
 		opts     opts
 		want     string
 	}{
-		"default attempt":         {Timeouts{}, "m", opts{}, "timed out after 1m (Timeouts.Attempt)"},
-		"default call":            {Timeouts{Attempt: -1}, "m", opts{}, "timed out after 2m (Timeouts.Call)"},
-		"attempt":                 {settings, "m", opts{}, "timed out after 1m (Timeouts.Attempt)"},
+		"default attempt":         {Timeouts{}, "m", opts{}, "timed out after 1m0s (Timeouts.Attempt)"},
+		"default call":            {Timeouts{Attempt: -1}, "m", opts{}, "timed out after 2m0s (Timeouts.Call)"},
+		"attempt":                 {settings, "m", opts{}, "timed out after 1m0s (Timeouts.Attempt)"},
 		"an operation's":          {settings, "m", opts{Op: "chat"}, "timed out after 1.5s (Timeouts.Ops[chat].Attempt)"},
-		"what an operation lacks": {settings, "m", opts{Op: "bulk"}, "timed out after 1m (Timeouts.Attempt)"},
+		"what an operation lacks": {settings, "m", opts{Op: "bulk"}, "timed out after 1m0s (Timeouts.Attempt)"},
 		"call before model's":     {settings, "slow", opts{}, "timed out after 1m30s (Timeouts.Call)"},
-		"an operation's call":     {settings, "slow", opts{Op: "bulk"}, "timed out after 1h0m (Timeouts.Ops[bulk].Call)"},
-		"a model's":               {Timeouts{Call: -1, Models: settings.Models}, "slow", opts{}, "timed out after 2h0m (Timeouts.Models[slow].Attempt)"},
+		"an operation's call":     {settings, "slow", opts{Op: "bulk"}, "timed out after 1h0m0s (Timeouts.Ops[bulk].Call)"},
+		"a model's":               {Timeouts{Call: -1, Models: settings.Models}, "slow", opts{}, "timed out after 2h0m0s (Timeouts.Models[slow].Attempt)"},
 		"an option":               {settings, "m", opts{Timeout: 3 * time.Second}, "timed out after 3s (CallOptions.Timeout)"},
 	} {
 		t.Run(name, func(t *testing.T) {

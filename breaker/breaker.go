@@ -9,9 +9,7 @@
 // forgotten when it closes.
 //
 // Kinds that say nothing about the model (see [resilience.Kind]) neither open
-// nor close a breaker, and [resilience.Unknown] weighs half a failure. A model
-// that has yet to answer anything is itself to blame when it turns requests
-// down as [resilience.Invalid]: they count as failures until it does. A call
+// nor close a breaker, and [resilience.Unknown] weighs half a failure. A call
 // that panics or ends its goroutine has failed. Outcomes of calls that began
 // before a breaker's latest change of state are dropped.
 //
@@ -162,7 +160,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	if !asked { // refused further in: the reading is old
 		now = int64(g.pool.Now())
 	}
-	o := g.judge(c, err, asked)
+	o := judge(c, err)
 	if err == nil {
 		g.answer(ctx, known)
 	} else if asked {
@@ -174,12 +172,10 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 }
 
 // judge says what a call's error says of the model.
-func (g *guard) judge(c *resilience.Call, err error, asked bool) outcome {
+func judge(c *resilience.Call, err error) outcome {
 	switch kind := resilience.KindOf(err); {
 	case err == nil:
 		return outcome{}
-	case kind == resilience.Invalid && asked && !g.holds.answered.Load():
-		return outcome{harm: whole}
 	case !c.Against(err):
 		return outcome{neutral: true}
 	case kind == resilience.Unknown:

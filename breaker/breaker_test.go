@@ -181,22 +181,17 @@ func TestProbeKinds(t *testing.T) {
 	}
 }
 
-// See TestInvalid.
-func TestInvalidBeforeAnyAnswer(t *testing.T) {
-	virtual(t, "counts again after a reset", func(b *bench) {
-		b.with(breaker.Config{})
-		require.NoError(b, b.call(answer(nil)))
-		require.NoError(b, b.pool.Reset(b.Context(), b.model, ops))
-		b.fail(5, resilience.Invalid)
-		b.is(breaker.Open)
-	})
-	virtual(t, "other kinds about the request never count", func(b *bench) {
-		b.with(breaker.Config{})
-		for _, kind := range []resilience.Kind{resilience.TooLong, resilience.Filtered, resilience.Malformed} {
-			b.fail(10, kind)
-		}
-		b.is(breaker.Closed)
-	})
+// What is wrong with requests says nothing about a model, whether it has ever
+// answered or not.
+func TestRequestsNeverOpen(t *testing.T) {
+	for _, kind := range []resilience.Kind{resilience.Invalid, resilience.TooLong, resilience.Filtered, resilience.Malformed} {
+		virtual(t, kind.String(), func(b *bench) {
+			b.with(breaker.Config{})
+			b.fail(50, kind)
+			b.is(breaker.Closed)
+			require.True(b, b.model.Available())
+		})
+	}
 }
 
 func TestCallerGivesUp(t *testing.T) {

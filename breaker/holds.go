@@ -15,7 +15,6 @@ import (
 type holds struct {
 	refused   strikes // the key, the quota or the model itself
 	throttled strikes // a limit whose end the provider did not name
-	answered  atomic.Bool
 }
 
 // strikes count failures of one sort since the latest answer. Those of calls
@@ -49,9 +48,6 @@ func (h *holds) look() before { return before{h.refused.n.Load(), h.throttled.n.
 // answer takes in that the model answered: it refutes what was held against it
 // when the call set out.
 func (g *guard) answer(ctx context.Context, b before) {
-	if !g.holds.answered.Load() {
-		g.holds.answered.Store(true)
-	}
 	g.holds.throttled.clear(b.throttled) // its hold stays: the provider may have named its end by now
 	holders := g.holds.refused.clear(b.refused)
 	for by := range resilience.HoldRecovery + 1 {
@@ -104,5 +100,4 @@ func (h *holds) forget() {
 	for _, s := range []*strikes{&h.refused, &h.throttled} {
 		s.clear(s.n.Load())
 	}
-	h.answered.Store(false)
 }

@@ -141,25 +141,6 @@ func TestHoldsAreForgotten(t *testing.T) {
 	})
 }
 
-// A model that has never answered is itself to blame when it turns everything
-// down as invalid; one that has answered is not.
-func TestInvalid(t *testing.T) {
-	virtual(t, "before any answer", func(b *bench) {
-		b.with(breaker.Config{})
-		b.fail(5, resilience.Invalid)
-		b.is(breaker.Open)
-		time.Sleep(17 * time.Second)
-		b.fail(1, resilience.Invalid)
-		b.is(breaker.Open)
-	})
-	virtual(t, "after one", func(b *bench) {
-		b.with(breaker.Config{})
-		require.NoError(b, b.call(answer(nil)))
-		b.fail(50, resilience.Invalid)
-		b.is(breaker.Closed)
-	})
-}
-
 // together makes n calls at once and waits for them.
 func (b *bench) together(n int, do func(context.Context) error) {
 	client, err := resilience.NewClient(b.pool, resilience.BindFunc("m", func(ctx context.Context, _ string) (string, error) {

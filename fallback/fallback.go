@@ -122,7 +122,7 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 		if kind == resilience.TooLong {
 			r.Larger()
 		}
-		if tried == cfg.Limit || cfg.ObserveOnly || !r.Extra(err) {
+		if tried == cfg.Limit || cfg.ObserveOnly || c.Remaining() == 0 && !cfg.LastResort || !r.Extra(err) {
 			if cfg.ObserveOnly {
 				c.Pool().Emit(ctx, resilience.Event{
 					Kind: resilience.EventFallback, Model: c.Model(), From: c.Model().ID(), Err: err, Would: true,
