@@ -17,7 +17,13 @@ type attempt struct {
 	call  *Call
 	model *Model
 	start int64
-	told  atomic.Pointer[Usage]
+	spent atomic.Pointer[spent]
+}
+
+// spent is what an attempt used, and what that cost.
+type spent struct {
+	Usage
+	cost float64
 }
 
 type attemptKey struct{}
@@ -42,11 +48,11 @@ func ReportUsage(ctx context.Context, u Usage) {
 		return
 	}
 	for {
-		old, sum := a.told.Load(), u
+		old, sum := a.spent.Load(), spent{Usage: u}
 		if old != nil {
-			sum = old.add(u)
+			sum.Usage = old.add(u)
 		}
-		if a.told.CompareAndSwap(old, &sum) {
+		if a.spent.CompareAndSwap(old, &sum) {
 			return
 		}
 	}
@@ -60,56 +66,36 @@ func measure(ctx context.Context, c *Call) error {
 	returned := false
 	defer func() {
 		if !returned { // a panic or Goexit: it passes through after accounting
-			used, cost := a.end(Unknown, true, Usage{})
-			c.note(a, used, cost, a.failed(Unknown, nil, "panicked"))
+			a.end(Unknown, true)
+			c.note(a, a.failed(Unknown, nil, "panicked"))
 		}
 	}()
-	used, err := a.run()
+	err := a.run()
 	returned = true
 	if err == nil {
-		used, cost := a.end(0, false, used)
+		a.end(0, false)
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
-			c.note(a, used, cost, nil)
+			c.note(a, nil)
 		}
 		return nil
 	}
 	kind, e := a.explain(err)
-	used, cost := a.end(kind, c.Against(e), used)
-	c.note(a, used, cost, e)
+	a.end(kind, c.Against(e))
+	c.note(a, e)
 	return e
 }
 
 // run asks the caller, or what stands in for it.
-func (a *attempt) run() (Usage, error) {
+func (a *attempt) run() error {
 	if a.model.fault == nil {
 		return a.call.typed.exec(a, a)
 	}
-	s := &standIn{attempt: a}
-	err := a.model.fault(s, a.call)
-	return s.used, err
-}
-
-// standIn is an attempt's context in the layers at LayerFault.
-type standIn struct {
-	*attempt
-	used Usage
-}
-
-type standInKey struct{}
-
-// Value implements [context.Context].
-func (s *standIn) Value(key any) any {
-	if _, ok := key.(standInKey); ok {
-		return s
-	}
-	return s.attempt.Value(key)
+	return a.model.fault(a, a.call)
 }
 
 // answer is the handler below LayerFault.
-func answer(ctx context.Context, c *Call) (err error) {
-	s := ctx.Value(standInKey{}).(*standIn)
-	s.used, err = c.typed.exec(ctx, s.attempt)
-	return err
+func answer(ctx context.Context, c *Call) error {
+	return c.typed.exec(ctx, ctx.Value(attemptKey{}).(*attempt))
 }
 
 // begin starts an attempt. The first one is part of the call, and shares its
@@ -152,33 +138,33 @@ func (c *Call) went(t *trail) {
 	}
 }
 
-// end accounts for the attempt, once, and returns what it used, what the callee
-// told or else what the answer says, and what that cost.
-func (a *attempt) end(kind Kind, against bool, used Usage) (_ Usage, cost float64) {
+// end accounts for the attempt, once.
+func (a *attempt) end(kind Kind, against bool) {
 	p, m := a.pool, a.model
 	now := p.now()
 	a.call.clock = now
 	m.inflight.Add(-1)
 	a.cancel()
 	m.stats.record(now, now-a.start, kind, against)
-	if told := a.told.Load(); told != nil {
-		used = *told
-	}
-	if used != (Usage{}) {
-		cost = a.call.typed.cost(m, used)
-		m.stats.spend(now, used, cost)
+	if used := a.spent.Load(); used != nil && used.Usage != (Usage{}) {
+		priced := &spent{used.Usage, a.call.typed.cost(m, used.Usage)}
+		a.spent.Store(priced)
+		m.stats.spend(now, priced.Usage, priced.cost)
 	}
 	if t := p.timeouts.Load(); t != nil && t.observe {
 		t.would(a, time.Duration(now-a.start))
 	}
-	return used, cost
 }
 
 // note adds the attempt to the call's trail and tells those who listen.
-func (c *Call) note(a *attempt, used Usage, cost float64, err error) {
+func (c *Call) note(a *attempt, err error) {
 	p := c.pool
+	var used spent
+	if s := a.spent.Load(); s != nil {
+		used = *s
+	}
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: used, Cost: cost, Err: err}
+	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: used.Usage, Cost: used.cost, Err: err}
 	if err != nil {
 		done.Kind = KindOf(err)
 		if e, ok := err.(*Error); ok {
@@ -187,15 +173,15 @@ func (c *Call) note(a *attempt, used Usage, cost float64, err error) {
 	}
 	t := c.record()
 	done.Wait, t.wait = t.wait, 0
-	t.usage = t.usage.add(used)
-	t.cost += cost
+	t.usage = t.usage.add(used.Usage)
+	t.cost += used.cost
 	if len(t.attempts) < maxTrail {
 		t.attempts = append(t.attempts, done)
 	}
 	if p.Wants(EventAttempt) {
 		p.Emit(a, Event{
 			Kind: EventAttempt, Model: a.model, Attempt: int(c.attempts), Duration: took,
-			Usage: used, Cost: cost, Err: err, Reason: done.Reason,
+			Usage: used.Usage, Cost: used.cost, Err: err, Reason: done.Reason,
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,11 +56,12 @@ func stackOf(tb testing.TB, call resilience.Func[string, *answer], t resilience.
 	return c
 }
 
-func timeouts(n int, call resilience.Func[string, *answer]) resilience.Func[string, *answer] {
-	for range n {
+// bounded bounds call by nested timeouts, the outermost first.
+func bounded(call resilience.Func[string, *answer], timeouts ...time.Duration) resilience.Func[string, *answer] {
+	for _, d := range slices.Backward(timeouts) {
 		next := call
 		call = func(ctx context.Context, req string) (*answer, error) {
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			ctx, cancel := context.WithTimeout(ctx, d)
 			defer cancel()
 			return next(ctx, req)
 		}
@@ -74,8 +76,8 @@ func BenchmarkCall(b *testing.B) {
 		caller resilience.ModelCaller[string, *answer]
 	}{
 		{"bare", resilience.FuncOf(quiet)},
-		{"context_with_timeout", timeouts(1, quiet)},
-		{"two_timeouts_done", timeouts(2, asks)},
+		{"context_with_timeout", bounded(quiet, time.Minute)},
+		{"two_timeouts_done", bounded(asks, 2*time.Minute, time.Minute)},
 		{"retry", retry.Wrap(resilience.FuncOf(quiet), retry.Config{})},
 		{"gobreaker", resilience.FuncOf(func(ctx context.Context, req string) (*answer, error) {
 			return cb.Execute(func() (*answer, error) { return quiet(ctx, req) })
@@ -270,6 +272,6 @@ func BenchmarkHTTP(b *testing.B) {
 		return &answer{doc.Choices[0].Message.Content}, nil
 	}
 	b.Run("bare", func(b *testing.B) { drive(b, resilience.FuncOf(ask)) })
-	b.Run("context_with_timeout", func(b *testing.B) { drive(b, timeouts(1, ask)) })
+	b.Run("context_with_timeout", func(b *testing.B) { drive(b, bounded(ask, time.Minute)) })
 	b.Run("library", func(b *testing.B) { drive(b, stackOf(b, ask, resilience.Timeouts{})) })
 }

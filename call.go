@@ -72,16 +72,16 @@ func (a *ambient) Value(key any) any {
 // and is not used after the call. For feature authors.
 type Call struct {
 	scope
-	typed  typed
-	table  *table // what the call may go to
-	model  *Model
-	opts   *CallOptions // or nil
-	extras *atomic.Int32
-	trail  *trail
-	start  int64
-	clock  int64 // the latest reading
+	typed typed
+	table *table // what the call may go to
+	model *Model
+	opts  *CallOptions // or nil
+	root  *Call        // the outermost
+	trail *trail
+	start int64
+	clock int64 // the latest reading
 
-	own        atomic.Int32 // what extras points to in an outermost call
+	used       atomic.Int32 // attempts beyond the first of each call, of all within an outermost call
 	pos        uint16       // of model in the client's view
 	attempts   uint16
 	tried      [3]uint16
@@ -96,16 +96,13 @@ type Call struct {
 
 // typed is the typed half of a call as the layers see it.
 type typed interface {
-	exec(ctx context.Context, a *attempt) (Usage, error)
+	exec(ctx context.Context, a *attempt) error
 	cost(m *Model, u Usage) float64
 }
 
 // extraAttempts is how many attempts a call and those within it may make
 // beyond each one's first.
 const extraAttempts = 5
-
-// maxAttempts keeps what counts attempts from wrapping around.
-const maxAttempts = 10_000
 
 // CallFrom returns the call that ctx belongs to, or nil. For feature authors.
 func CallFrom(ctx context.Context) *Call {
@@ -237,15 +234,23 @@ func (c *Call) extra(err error, elsewhere bool) bool {
 	if k == Rejected {
 		return true
 	}
-	if c.extras.Add(-1) < 0 {
-		c.extras.Add(1)
+	if int(c.root.used.Add(1)) > c.root.allowed() {
+		c.root.used.Add(-1)
 		return false
 	}
 	if k.worked() && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
-		c.extras.Add(1)
+		c.root.used.Add(-1)
 		return false
 	}
 	return true
+}
+
+// allowed is how many extra attempts an outermost call has.
+func (c *Call) allowed() int {
+	if c.opts == nil || c.opts.Attempts == 0 {
+		return extraAttempts
+	}
+	return max(c.opts.Attempts, 1) - 1
 }
 
 // refusedFirst reports whether a provider surely did not accept an attempt

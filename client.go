@@ -19,10 +19,10 @@ type Client[Req, Resp any] struct {
 
 // binding is what the pinned and unpinned forms of a client share.
 type binding[Req, Resp any] struct {
-	pool     *Pool
-	bound    []Binding[Req, Resp]
-	hooks    Hooks[Req, Resp]
-	nillable bool
+	pool    *Pool
+	bound   []Binding[Req, Resp]
+	hooks   Hooks[Req, Resp]
+	nilness nilness
 
 	mu   sync.Mutex // of those who build a view
 	view atomic.Pointer[view[Req, Resp]]
@@ -46,10 +46,7 @@ func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Cli
 		return nil, &ConfigError{"client", "has no pool"}
 	}
 	b := &binding[Req, Resp]{pool: pool}
-	switch reflect.TypeFor[Resp]().Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan, reflect.Interface:
-		b.nillable = true
-	}
+	b.nilness = nilnessOf(reflect.TypeFor[Resp]().Kind())
 	var errs []error
 	for i, o := range opts {
 		if o == nil {

@@ -21,39 +21,62 @@ func (x *exchange[Req, Resp]) view() *view[Req, Resp] { return x.table.owner.(*v
 var errNil = errors.New("nil response without an error")
 
 // exec makes the attempt a, and checks the answer. Ctx is a or derived from it.
-func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) (used Usage, err error) {
+func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	v := x.view()
 	resp, err := v.calls[x.pos](ctx, a.model, x.req)
 	if err != nil {
-		return used, err
+		return err
 	}
 	b := v.binding
-	if b.nillable && isNil(resp) {
-		return used, &flawed{Malformed, errNil, errNil.Error()}
+	if isNil(resp, b.nilness) {
+		return &flawed{Malformed, errNil, errNil.Error()}
 	}
-	if b.hooks.Usage != nil {
-		used = b.hooks.Usage(x.req, resp)
+	if b.hooks.Usage != nil && a.spent.Load() == nil { // what the callee told wins
+		a.spent.Store(&spent{Usage: b.hooks.Usage(x.req, resp)})
 	}
 	if b.hooks.Validate != nil {
 		if err := b.hooks.Validate(x.req, resp); err != nil {
-			return used, withKind(Malformed, err, "failed validation")
+			return withKind(Malformed, err, "failed validation")
 		}
 	}
 	x.resp = resp
-	return used, nil
+	return nil
 }
 
-// isNil reports whether resp, whose type may be an interface that holds
-// anything, is nothing.
-func isNil(resp any) bool {
-	switch v := reflect.ValueOf(resp); v.Kind() {
-	case reflect.Invalid:
-		return true
-	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan:
-		return v.IsNil()
+// nilness is how to tell that a response is nothing.
+type nilness uint8
+
+const (
+	never        nilness = iota // its type has no nil
+	byValue                     // compared with the zero value
+	byReflection                // maps, functions, what an interface holds
+)
+
+func nilnessOf(kind reflect.Kind) nilness {
+	switch kind {
+	case reflect.Pointer, reflect.Chan:
+		return byValue
+	case reflect.Map, reflect.Func, reflect.Interface:
+		return byReflection
 	default:
-		return false
+		return never
 	}
+}
+
+func isNil[Resp any](resp Resp, n nilness) bool {
+	switch n {
+	case byValue:
+		var none Resp
+		return any(resp) == any(none)
+	case byReflection:
+		switch v := reflect.ValueOf(any(resp)); v.Kind() {
+		case reflect.Invalid:
+			return true
+		case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan:
+			return v.IsNil()
+		}
+	}
+	return false
 }
 
 func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
@@ -83,7 +106,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	x.start = p.now()
 	x.clock = x.start
 	x.inherit(ctx, opts)
-	defer x.cancel()
+	defer x.over()
 	if x.opts != nil || c.pinned != "" {
 		if err := x.restrict(c.pinned); err != nil {
 			return resp, x.conclude(err, rep)
@@ -112,6 +135,14 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	_ = x.conclude(nil, rep)
 	return x.resp, nil
+}
+
+// over ends the call's context, if anybody took it for one: a call is not used
+// after its end, and the callee has the attempt's.
+func (c *Call) over() {
+	if c.armed.Load() != nil {
+		c.cancel()
+	}
 }
 
 // bypass calls the model that was asked for, or else the first one bound, with
@@ -158,15 +189,10 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 		}
 	}
 	if outer == nil {
-		c.extras = &c.own
-		extra := extraAttempts
-		if c.opts != nil && c.opts.Attempts != 0 {
-			extra = min(max(c.opts.Attempts, 1)-1, maxAttempts)
-		}
-		c.own.Store(int32(extra))
+		c.root = c
 		return
 	}
-	c.extras = outer.extras
+	c.root = outer.root
 	if o := outer.opts; o != nil && (o.Op != "" || o.Tenant != "" || o.Once) {
 		mine := c.Options()
 		c.opts = new(overlay(CallOptions{Op: o.Op, Tenant: o.Tenant, Once: o.Once}, mine))

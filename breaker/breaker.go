@@ -162,7 +162,9 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	}
 	o := judge(c, err)
 	if err == nil {
-		g.answer(ctx, known)
+		if known != (before{}) {
+			g.answer(ctx, known)
+		}
 	} else if asked {
 		g.heed(ctx, now, known, err)
 	}

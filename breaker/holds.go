@@ -46,7 +46,7 @@ type before struct{ refused, throttled int32 }
 func (h *holds) look() before { return before{h.refused.n.Load(), h.throttled.n.Load()} }
 
 // answer takes in that the model answered: it refutes what was held against it
-// when the call set out.
+// when the call set out, if anything was.
 func (g *guard) answer(ctx context.Context, b before) {
 	g.holds.throttled.clear(b.throttled) // its hold stays: the provider may have named its end by now
 	holders := g.holds.refused.clear(b.refused)

@@ -30,8 +30,10 @@ func newPlan(cfg Config) *plan {
 }
 
 func (p *plan) of(op string) *Config {
-	if cfg := p.ops[op]; cfg != nil {
-		return cfg
+	if len(p.ops) > 0 {
+		if cfg := p.ops[op]; cfg != nil {
+			return cfg
+		}
 	}
 	return &p.base
 }
