@@ -78,6 +78,7 @@ func BenchmarkCall(b *testing.B) {
 		{"bare", resilience.FuncOf(quiet)},
 		{"context_with_timeout", bounded(quiet, time.Minute)},
 		{"two_timeouts_done", bounded(asks, 2*time.Minute, time.Minute)},
+		{"kernel", resilience.Wrap(resilience.FuncOf(quiet))},
 		{"retry", retry.Wrap(resilience.FuncOf(quiet), retry.Config{})},
 		{"gobreaker", resilience.FuncOf(func(ctx context.Context, req string) (*answer, error) {
 			return cb.Execute(func() (*answer, error) { return quiet(ctx, req) })

@@ -68,13 +68,16 @@ type Model struct {
 	pool *Pool
 	info atomic.Pointer[ModelInfo]
 
-	gate     atomic.Int64 // instant until which m is held; 0 is free
+	gate    atomic.Int64  // instant until which m is held; 0 is free
+	ramp    atomic.Uint64 // bits of a float64
+	stats   *stats
+	refusal atomic.Pointer[refusal]
+	chain   Handler // the layers below LayerRoute, down to measure
+	fault   Handler // those below measure, or nil
+
+	_        line
 	inflight atomic.Int64
-	ramp     atomic.Uint64 // bits of a float64
-	stats    *stats
-	refusal  atomic.Pointer[refusal]
-	chain    Handler // the layers below LayerRoute, down to measure
-	fault    Handler // those below measure, or nil
+	_        line
 
 	mu     sync.Mutex // of what follows; held for moments
 	holds  [holders]hold

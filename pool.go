@@ -30,8 +30,6 @@ type Pool struct {
 	bypass      atomic.Bool
 	draining    atomic.Bool
 	running     atomic.Bool
-	open        atomic.Int64 // calls
-	ids         atomic.Uint64
 	events      hub
 
 	log        *slog.Logger
@@ -46,7 +44,16 @@ type Pool struct {
 	turn    chan struct{} // of one Reload at a time; it may wait for an audit
 	drained chan struct{} // closed when draining and open is 0
 	emptied sync.Once     // closes drained
+
+	_    line // what every call writes, apart from what it reads
+	open atomic.Int64
+	_    line
+	ids  atomic.Uint64
 }
+
+// line keeps what is written often from sharing a line of a processor's cache
+// with what is read often.
+type line [64]byte
 
 // roster is the pool's models in one generation. It does not change.
 type roster struct {

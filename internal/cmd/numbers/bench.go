@@ -40,11 +40,16 @@ func runBenchmarks(ctx context.Context, root string, rounds int, benchtime time.
 		return b, err
 	}
 	for range rounds {
-		for _, args := range [][]string{
-			{"-test.bench=.", "-test.skip=^BenchmarkCallParallel$"},
-			{"-test.bench=^BenchmarkCallParallel$", "-test.cpu=1,2"},
+		for _, run := range []struct {
+			args []string
+			long time.Duration // in terms of benchtime
+		}{
+			{[]string{"-test.bench=.", "-test.skip=^Benchmark(CallParallel|HTTP)$"}, 1},
+			{[]string{"-test.bench=^BenchmarkCallParallel$", "-test.cpu=1,2"}, 1},
+			{[]string{"-test.bench=^BenchmarkHTTP$"}, 10}, // a call takes as much longer
 		} {
-			args = append(args, "-test.run=^$", "-test.benchmem", "-test.count=1", "-test.timeout=30m", "-test.benchtime="+benchtime.String())
+			args := append(run.args, "-test.run=^$", "-test.benchmem", "-test.count=1", "-test.timeout=30m",
+				"-test.benchtime="+(run.long*benchtime).String())
 			out, err := command(ctx, root, binary, args...)
 			if err != nil {
 				return b, fmt.Errorf("%w\n%s", err, out)
