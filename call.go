@@ -9,63 +9,6 @@ import (
 	"time"
 )
 
-// CallOptions shape one call. The zero value asks for nothing special.
-type CallOptions struct {
-	// Model is a name or an ID that the call is restricted to; "" means any
-	// model that is bound. Fallbacks are names or IDs that may stand in for
-	// it, in this order.
-	Model     string
-	Fallbacks []string
-
-	Op       string        // what the call is for, in overrides, events and logs
-	Tenant   string        // on whose behalf, in events and logs
-	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call, negative none
-	Attempts int           // at most so many in all; 0 means six, negative means one
-
-	// Once allows one attempt that a provider may have accepted, for requests
-	// that act: tools run by the provider, background jobs. Failures that
-	// surely came before still move on.
-	Once bool
-
-	Require []string // capabilities that the model must have, whatever happens
-}
-
-// WithOptions returns a context whose next call uses opts where none are
-// given, for code that sees only the [ModelCaller] interface. They lie over
-// those that ctx carries already. Calls made within that call do not use them.
-func WithOptions(ctx context.Context, opts CallOptions) context.Context {
-	a := &ambient{Context: ctx, opts: &opts}
-	if outer, ok := ctx.Value(callKey{}).(*ambient); ok {
-		a.call = outer.call
-		if outer.opts != nil {
-			opts = overlay(*outer.opts, opts)
-		}
-	} else {
-		a.call = CallFrom(ctx)
-	}
-	return a
-}
-
-// Detach returns a context whose calls share no budget and no options with the
-// call that ctx belongs to. Its deadline and cancellation stay.
-func Detach(ctx context.Context) context.Context { return &ambient{Context: ctx} }
-
-// ambient is what calls made with a context take over. A [Call] is one too.
-type ambient struct {
-	context.Context
-	opts *CallOptions
-	call *Call
-}
-
-type callKey struct{}
-
-func (a *ambient) Value(key any) any {
-	if _, ok := key.(callKey); ok {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
 // A Call is one call on its way through the layers. It is a context: layers
 // pass on the ctx that they were given, or one derived from it, and never pair
 // a ctx with another call. A Call belongs to the goroutine that carries it,

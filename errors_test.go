@@ -227,7 +227,7 @@ func TestCancellationBeforeAnAttemptIsKept(t *testing.T) {
 // TestNothingSecretIsPrinted puts a canary wherever a provider may quote a
 // prompt, an answer or a key.
 func TestNothingSecretIsPrinted(t *testing.T) {
-	const canary = "sk-canary-4711"
+	const canary = "sk-canary-xyzzy"
 	secret := &sdkError{StatusCode: 400, Message: "bad prompt: " + canary, Code: canary, Header: http.Header{
 		"X-Request-Id": {"req_1"}, "Authorization": {canary}, "Retry-After": {canary},
 	}}
@@ -278,7 +278,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 				}
 				require.NotEmpty(t, out.String())
 				require.NotContains(t, out.String(), canary)
-				require.NotContains(t, out.String(), "4711")
+				require.NotContains(t, out.String(), "xyzzy")
 			})
 		})
 	}

@@ -1,0 +1,133 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/cmmv-hive/resilience/internal/classify"
+)
+
+// explain makes an *Error of what the callee returned. Whose fault it is is
+// read off the contexts before the error: the caller's cancellation says
+// nothing about the model, and our timer does whatever the error looks like.
+func (a *attempt) explain(err error) (Kind, error) {
+	c := a.call
+	if ended := c.parent.Err(); ended != nil {
+		e := a.failed(Canceled, err, endedBy(ended))
+		e.ended = ended
+		return Canceled, e
+	}
+	if late := a.timedOut(); late != nil {
+		switch k := KindOf(err); k {
+		case Canceled, TimedOut, Unreachable, Unknown, Rejected:
+			e := a.failed(TimedOut, err, late.Error())
+			e.ended, e.cut = context.DeadlineExceeded, late == c.cause && a.short(late)
+			return TimedOut, e
+		}
+	}
+	if f, ok := err.(*flawed); ok {
+		kind := c.pool.kindOf(f, f.kind)
+		e := a.failed(kind, f.err, f.reason)
+		e.refused = f.kind == Invalid // it was not sent
+		return kind, e
+	}
+	if k := KindOf(err); k != Canceled && nested(err) {
+		return k, err
+	}
+	facts := classify.Of(err, c.pool.wall(c.pool.now()))
+	kind := c.pool.kindOf(err, Kind(facts.Kind))
+	if kind == Canceled { // not by our caller, so not by anyone we know
+		kind = Unknown
+		if errors.Is(err, context.DeadlineExceeded) {
+			kind = TimedOut
+		}
+	}
+	e := a.failed(kind, err, facts.Reason)
+	e.Status, e.Code, e.RequestID = facts.Status, facts.Code, printable(facts.RequestID)
+	if facts.HasRetryAfter {
+		e.RetryAfter = facts.RetryAfter
+	}
+	e.refused, e.final = !facts.Accepted, facts.NoRetry
+	return kind, e
+}
+
+// endedBy is the reason of what the caller's context ended.
+func endedBy(ended error) string {
+	if errors.Is(ended, context.DeadlineExceeded) {
+		return "the caller's deadline passed"
+	}
+	return "by the caller"
+}
+
+// leftBefore is the error of a call whose caller left before any attempt.
+func leftBefore(ended error) error {
+	return &Error{Kind: Canceled, Err: ended, reason: endedBy(ended), refused: true}
+}
+
+// short reports whether the call's deadline, late, left the attempt less than
+// half of the time that it normally gets.
+func (a *attempt) short(late *timeoutError) bool {
+	normal := late.after
+	if t := a.pool.timeouts.Load(); t != nil {
+		if d, _ := t.attempt(a.call); d > 0 {
+			normal = min(normal, d)
+		}
+	}
+	return a.call.deadline-a.start < int64(normal)/2
+}
+
+func (a *attempt) failed(kind Kind, err error, reason string) *Error {
+	return &Error{Kind: kind, Model: a.model.id, Attempt: int(a.call.attempts), Err: err, reason: reason}
+}
+
+// timedOut returns the cause if a deadline of ours has passed.
+func (a *attempt) timedOut() *timeoutError {
+	if a.Err() == nil {
+		return nil
+	}
+	cause, _ := errors.AsType[*timeoutError](context.Cause(a))
+	return cause
+}
+
+// nested reports whether err was made by this package already, for a call
+// within this one.
+func nested(err error) bool {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*ExhaustedError](err)
+	return ok
+}
+
+// flawed is a request or an answer that we found to be no good.
+type flawed struct {
+	kind   Kind
+	err    error
+	reason string
+}
+
+func (f *flawed) Error() string        { return f.reason }
+func (f *flawed) Unwrap() error        { return f.err }
+func (f *flawed) Is(target error) bool { return target == f.kind }
+
+// withKind gives err a kind unless it has one.
+func withKind(k Kind, err error, reason string) error {
+	if own, ok := errors.AsType[Kind](err); ok {
+		k = own
+	}
+	return &flawed{k, err, reason}
+}
+
+// printable bounds a foreign token and keeps it from breaking a line of a log.
+func printable(s string) string {
+	if len(s) > 64 {
+		s = s[:64]
+	}
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f {
+			return r
+		}
+		return -1
+	}, s)
+}

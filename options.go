@@ -1,0 +1,146 @@
+package resilience
+
+import (
+	"context"
+	"time"
+)
+
+// CallOptions shape one call. The zero value asks for nothing special.
+type CallOptions struct {
+	// Model is a name or an ID that the call is restricted to; "" means any
+	// model that is bound. Fallbacks are names or IDs that may stand in for
+	// it, in this order.
+	Model     string
+	Fallbacks []string
+
+	Op       string        // what the call is for, in overrides, events and logs
+	Tenant   string        // on whose behalf, in events and logs
+	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call, negative none
+	Attempts int           // at most so many in all; 0 means six, negative means one
+
+	// Once allows one attempt that a provider may have accepted, for requests
+	// that act: tools run by the provider, background jobs. Failures that
+	// surely came before still move on.
+	Once bool
+
+	Require []string // capabilities that the model must have, whatever happens
+}
+
+// WithOptions returns a context whose next call uses opts where none are
+// given, for code that sees only the [ModelCaller] interface. They lie over
+// those that ctx carries already. Calls made within that call do not use them.
+func WithOptions(ctx context.Context, opts CallOptions) context.Context {
+	a := &ambient{Context: ctx, opts: &opts}
+	if outer, ok := ctx.Value(callKey{}).(*ambient); ok {
+		a.call = outer.call
+		if outer.opts != nil {
+			opts = overlay(*outer.opts, opts)
+		}
+	} else {
+		a.call = CallFrom(ctx)
+	}
+	return a
+}
+
+// Detach returns a context whose calls share no budget and no options with the
+// call that ctx belongs to. Its deadline and cancellation stay.
+func Detach(ctx context.Context) context.Context { return &ambient{Context: ctx} }
+
+// ambient is what calls made with a context take over. A [Call] is one too.
+type ambient struct {
+	context.Context
+	opts *CallOptions
+	call *Call
+}
+
+type callKey struct{}
+
+func (a *ambient) Value(key any) any {
+	if _, ok := key.(callKey); ok {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// inherit takes over what the context carries: options given for the next
+// call, or an outer call's budget and what it is for.
+func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
+	c.opts = opts
+	var outer *Call
+	switch from := ctx.Value(callKey{}).(type) {
+	case *Call:
+		outer = from
+	case *ambient:
+		outer = from.call
+		if c.opts == nil {
+			c.opts = from.opts
+		} else if from.opts != nil {
+			c.opts = new(overlay(*from.opts, *opts))
+		}
+	}
+	if outer == nil {
+		c.root = c
+		return
+	}
+	c.root = outer.root
+	if o := outer.opts; o != nil && (o.Op != "" || o.Tenant != "" || o.Once) {
+		mine := c.Options()
+		c.opts = new(overlay(CallOptions{Op: o.Op, Tenant: o.Tenant, Once: o.Once}, mine))
+	}
+}
+
+// overlay returns the fields of over that are set, and those of base elsewhere.
+func overlay(base, over CallOptions) CallOptions {
+	if over.Model == "" {
+		over.Model, over.Fallbacks = base.Model, base.Fallbacks
+	}
+	if over.Op == "" {
+		over.Op = base.Op
+	}
+	if over.Tenant == "" {
+		over.Tenant = base.Tenant
+	}
+	if over.Timeout == 0 {
+		over.Timeout = base.Timeout
+	}
+	if over.Attempts == 0 {
+		over.Attempts = base.Attempts
+	}
+	over.Once = over.Once || base.Once
+	if over.Require == nil {
+		over.Require = base.Require
+	}
+	return over
+}
+
+// restrict narrows the call's table to what was asked for.
+func (c *Call) restrict(pinned string) error {
+	sub, unknown := c.table, pinned
+	if pinned != "" {
+		sub = sub.one(pinned)
+	} else if c.opts.Model != "" {
+		sub, unknown = sub.restrict(c.opts)
+	}
+	if sub == nil {
+		return c.pool.unknown(unknown, c.table)
+	}
+	c.table = sub
+	return nil
+}
+
+// bound sets the call's deadline.
+func (c *Call) bound() {
+	if c.opts != nil && c.opts.Timeout != 0 {
+		if c.opts.Timeout > 0 {
+			c.deadline = c.start + int64(c.opts.Timeout)
+			c.cause = &timeoutError{"CallOptions.Timeout", c.opts.Timeout}
+		}
+		return
+	}
+	if t := c.pool.timeouts.Load(); t != nil {
+		if d, cause := t.call(c); d > 0 {
+			c.deadline, c.cause = c.start+int64(d), cause
+		}
+		c.report = c.report || t.observe // so that conclude sees it
+	}
+}

@@ -1,0 +1,103 @@
+package resilience
+
+import "time"
+
+// conclude makes the call's error and its report, and tells those who listen.
+func (c *Call) conclude(err error, rep *Report) error {
+	p := c.pool
+	now := p.now()
+	took := time.Duration(now - c.start)
+	t := c.record()
+	var skipped []Verdict
+	if err != nil {
+		above := len(t.attempts) == 0 && c.model == nil && err != errNone //nolint:errorlint // a wrapped one is an inner pool's
+		if k := KindOf(err); k.Elsewhere() && !above {
+			skipped = c.skipped(now)
+		}
+		err = c.final(err, t, skipped, took)
+	}
+	if rep != nil {
+		*rep = Report{
+			Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
+			Duration: took, Generation: c.table.roster.config, LastResort: err == nil && c.lastResort,
+		}
+		if err == nil {
+			rep.Model = c.model
+			if asked := c.Options().Model; asked != "" && c.model != nil {
+				rep.Substituted = asked != c.model.id && asked != c.model.Name()
+			}
+		}
+	}
+	if w := p.timeouts.Load(); w != nil && w.observe {
+		w.wouldCall(c, took)
+	}
+	if p.Wants(EventCall) {
+		p.Emit(c, Event{
+			Kind: EventCall, Model: c.model, Attempt: int(c.attempts), Duration: took,
+			Usage: t.usage, Cost: t.cost, Err: err,
+		})
+	}
+	return err
+}
+
+// final returns the one failed attempt's error if there is nothing to add, and
+// an [*ExhaustedError] otherwise. Refusals above LayerRoute stay what they are.
+func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration) error {
+	if len(skipped) == 0 && (len(t.attempts) == 0 || len(t.attempts) == 1 && t.attempts[0].Kind == KindOf(err)) {
+		return err
+	}
+	e := &ExhaustedError{
+		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
+		gaveUp: c.GaveUp(err),
+	}
+	if _, ok := err.(*Error); !ok && err != errNone { //nolint:errorlint // what wraps an attempt's says more: that a wait was ended
+		e.last = err
+	}
+	if e.Kind != Canceled {
+		for _, a := range t.attempts {
+			if a.Kind != 0 && a.Kind != Rejected && a.Kind != Unknown {
+				e.Kind = a.Kind
+				break
+			}
+		}
+	}
+	e.RetryAfter = soonest(err, t.attempts, skipped, c.pool.wall(c.pool.now()))
+	return e
+}
+
+// soonest returns the shortest wait that any of a call's models asked for.
+func soonest(err error, attempts []Attempt, skipped []Verdict, now time.Time) time.Duration {
+	first := RetryAfter(err)
+	note := func(d time.Duration) {
+		if d > 0 && (first == 0 || d < first) {
+			first = d
+		}
+	}
+	for _, a := range attempts {
+		note(RetryAfter(a.Err))
+	}
+	for _, v := range skipped {
+		if !v.Until.IsZero() {
+			note(v.Until.Sub(now))
+		}
+	}
+	return first
+}
+
+// maxSkipped bounds what an error says of models that were not tried.
+const maxSkipped = 8
+
+// skipped lists the models that refused the call here, and those that it did
+// not try because something held them.
+func (c *Call) skipped(now int64) (list []Verdict) {
+	list = c.record().refused
+	for _, e := range c.table.entries {
+		if len(list) == maxSkipped {
+			break
+		}
+		if c.usable(e, true) && !e.model.free(now) {
+			list = append(list, verdict(e.model))
+		}
+	}
+	return list
+}

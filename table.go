@@ -1,0 +1,100 @@
+package resilience
+
+import "slices"
+
+// table is what a client's calls may go to in one generation of the
+// configuration. It does not change.
+type table struct {
+	owner   any // the view[Req, Resp] that it is of
+	roster  *roster
+	entries []entry           // by tier, then in the order of binding
+	tiers   []int             // where each tier ends
+	only    map[string]*table // by name and by ID
+}
+
+type entry struct {
+	model *Model
+	pos   uint16 // in the client's list of callers
+}
+
+func newTable(owner any, r *roster, models []*Model) *table {
+	t := &table{owner: owner, roster: r}
+	for i, m := range models {
+		t.entries = append(t.entries, entry{m, uint16(i)})
+	}
+	slices.SortStableFunc(t.entries, func(a, b entry) int {
+		return a.model.info.Load().Tier - b.model.info.Load().Tier
+	})
+	t.cut()
+	t.only = map[string]*table{}
+	for _, e := range t.entries {
+		t.under(e.model.id, e)
+		if name := e.model.Name(); name != e.model.id {
+			t.under(name, e)
+		}
+	}
+	for _, sub := range t.only {
+		sub.cut()
+	}
+	return t
+}
+
+func (t *table) under(name string, e entry) {
+	sub := t.only[name]
+	if sub == nil {
+		sub = &table{owner: t.owner, roster: t.roster}
+		t.only[name] = sub
+	}
+	sub.entries = append(sub.entries, e)
+}
+
+// cut finds where the tiers end.
+func (t *table) cut() {
+	for i, e := range t.entries {
+		if i > 0 && e.model.info.Load().Tier != t.entries[i-1].model.info.Load().Tier {
+			t.tiers = append(t.tiers, i)
+		}
+	}
+	t.tiers = append(t.tiers, len(t.entries))
+}
+
+// one returns the part of t that is the model with this ID, or nil. Others may
+// have that ID as their name.
+func (t *table) one(id string) *table {
+	sub := t.only[id]
+	if sub == nil || len(sub.entries) == 1 && sub.entries[0].model.id == id {
+		return sub
+	}
+	for _, e := range sub.entries {
+		if e.model.id == id {
+			return &table{owner: t.owner, roster: t.roster, entries: []entry{e}, tiers: []int{1}}
+		}
+	}
+	return nil
+}
+
+// restrict returns the part of t that opts allow: the model that was asked
+// for, and then what may stand in for it. Unknown is a name that is not bound.
+func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {
+	sub = t.only[opts.Model]
+	if sub == nil {
+		return nil, opts.Model
+	}
+	if len(opts.Fallbacks) == 0 {
+		return sub, ""
+	}
+	all := &table{owner: t.owner, roster: t.roster, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	for _, name := range opts.Fallbacks {
+		more := t.only[name]
+		if more == nil {
+			return nil, name
+		}
+		for _, e := range more.entries {
+			if !slices.Contains(all.entries, e) {
+				all.entries = append(all.entries, e)
+			}
+		}
+		all.tiers = append(all.tiers, len(all.entries))
+	}
+	return all, ""
+}

@@ -1,0 +1,76 @@
+package resilience
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Verdict says whether a model can be used now, and why not.
+type Verdict struct {
+	Model  *Model
+	Usable bool
+	Reason string // what holds it, or who refused
+	Holds  []Hold
+	Until  time.Time // when to ask again, if known
+}
+
+// String puts v in one line.
+func (v Verdict) String() string {
+	if v.Usable {
+		return v.Model.id + " usable" + v.Reason
+	}
+	line := v.Model.id + " " + oneLine(v.Reason)
+	if !v.Until.IsZero() {
+		line += " until " + v.Until.Format(time.TimeOnly)
+	}
+	return line
+}
+
+func verdict(m *Model) Verdict {
+	v := Verdict{Model: m, Holds: m.Holds()}
+	if len(v.Holds) == 0 {
+		v.Usable = true
+		if ramp := m.Ramp(); ramp < 1 {
+			v.Reason = fmt.Sprintf(", at %.0f %% of its traffic", 100*ramp)
+		}
+		return v
+	}
+	var reasons []string
+	last := v.Holds[0].Until
+	for _, h := range v.Holds {
+		reason := "held by " + h.By.String()
+		if h.Reason != "" {
+			reason += " (" + h.Reason + ")"
+		}
+		reasons = append(reasons, reason)
+		if h.Until.IsZero() || last.IsZero() {
+			last = time.Time{}
+		} else if h.Until.After(last) {
+			last = h.Until
+		}
+	}
+	v.Reason, v.Until = strings.Join(reasons, ", "), last
+	if last.IsZero() {
+		v.Reason += " until lifted"
+	}
+	return v
+}
+
+// Explain says of each model with this name or ID, or of all if it is empty,
+// why it would or would not be picked now, in the order of tier, then of
+// declaration.
+func (p *Pool) Explain(name string) []Verdict {
+	var list []Verdict
+	for _, m := range p.roster.Load().models {
+		if name == "" || name == m.id || name == m.Name() {
+			list = append(list, verdict(m))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Verdict) int {
+		return cmp.Compare(a.Model.info.Load().Tier, b.Model.info.Load().Tier)
+	})
+	return list
+}
