@@ -48,8 +48,9 @@ func runBenchmarks(ctx context.Context, root string, rounds int, benchtime time.
 			{[]string{"-test.bench=^BenchmarkCallParallel$", "-test.cpu=1,2"}, 1},
 			{[]string{"-test.bench=^BenchmarkHTTP$"}, 10}, // a call takes as much longer
 		} {
-			args := append(run.args, "-test.run=^$", "-test.benchmem", "-test.count=1", "-test.timeout=30m",
-				"-test.benchtime="+(run.long*benchtime).String())
+			args := slices.Concat(run.args, []string{
+				"-test.run=^$", "-test.benchmem", "-test.count=1", "-test.timeout=30m", "-test.benchtime=" + (run.long * benchtime).String(),
+			})
 			out, err := command(ctx, root, binary, args...)
 			if err != nil {
 				return b, fmt.Errorf("%w\n%s", err, out)
