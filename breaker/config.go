@@ -22,8 +22,7 @@ type Config struct {
 	FailureRate float64 `json:"failureRate" default:"0.5" max:"1"`
 
 	// SlowRate does so when so many took longer than SlowAfter, failed or not;
-	// off. Where it is set, a probe that is slow has failed. A call whose
-	// answer is streamed takes until its first chunk.
+	// off. Where it is set, a probe that is slow has failed.
 	SlowRate  float64       `json:"slowRate" max:"1"`
 	SlowAfter time.Duration `json:"slowAfter" default:"30s" max:"8760h" off:"no"`
 
