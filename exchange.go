@@ -59,8 +59,8 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		}
 	}
 	p.open.Add(1)
-	defer p.close()
 	if p.bypass.Load() && !p.draining.Load() {
+		defer p.close()
 		return c.bypass(ctx, v, req, opts, rep)
 	}
 	x := &exchange[Req, Resp]{req: req}
@@ -68,8 +68,8 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	x.report = rep != nil || p.Wants(EventCall)
 	x.start = p.now()
 	x.clock = x.start
-	x.inherit(ctx, opts)
 	defer x.over()
+	x.inherit(ctx, opts)
 	if x.opts != nil || c.pinned != "" {
 		if err := x.restrict(c.pinned); err != nil {
 			return resp, x.conclude(err, rep)
@@ -100,12 +100,13 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	return x.resp, nil
 }
 
-// over ends the call's context, if anybody took it for one: a call is not used
-// after its end, and the callee has the attempt's.
+// over ends the call, and its context if anybody took it for one: a call is not
+// used after its end, and the callee has the attempt's.
 func (c *Call) over() {
 	if c.armed.Load() != nil {
 		c.cancel()
 	}
+	c.pool.close()
 }
 
 // bypass calls the model that was asked for, or else the first one bound, with

@@ -160,11 +160,13 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	if !asked { // refused further in: the reading is old
 		now = int64(g.pool.Now())
 	}
+	if err == nil && p.lease == 0 && r.slowRate == 0 && known == (before{}) {
+		g.good(now, p)
+		return nil
+	}
 	o := judge(c, err)
 	if err == nil {
-		if known != (before{}) {
-			g.answer(ctx, known)
-		}
+		g.answer(ctx, known)
 	} else if asked {
 		g.heed(ctx, now, known, err)
 	}

@@ -28,11 +28,7 @@ func (e *engine) report(ctx context.Context, now int64, p permit, o outcome) {
 	case p.lease == 0 && o.neutral:
 		return
 	case p.lease == 0 && o == outcome{}:
-		r := e.rules.Load()
-		r.counts.Add(now, calls, 1)
-		if r.drift > 0 || e.goods.Load() == 0 {
-			e.goods.Add(1)
-		}
+		e.good(now, p)
 		return
 	}
 	e.mu.Lock()
@@ -44,6 +40,19 @@ func (e *engine) report(ctx context.Context, now int64, p permit, o outcome) {
 		e.vote(ctx, now, p, o)
 	default: // closed, or its life would be over
 		e.count(ctx, now, o)
+	}
+}
+
+// good is report for a success that the closed breaker let through: what
+// nearly all calls are.
+func (e *engine) good(now int64, p permit) {
+	if p.life == 0 || p.life != e.life.Load() {
+		return
+	}
+	r := e.rules.Load()
+	r.counts.Add(now, calls, 1)
+	if r.drift > 0 || e.goods.Load() == 0 {
+		e.goods.Add(1)
 	}
 }
 

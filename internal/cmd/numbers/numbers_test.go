@@ -155,7 +155,7 @@ func TestMarkdown(t *testing.T) {
 		"| memory of a model with all features, bytes | `Memory` | 17000 | ≤ 16384 | missed |\n",
 		"| `Pick/n=5000` ÷ `Pick/n=5` | 2.1 | ≤ 2 | missed |\n",
 		"| unused events, ns | `Idle/events` | 2.5 | ≤ 3 | met |\n",
-		"| `HTTP/library` ÷ `HTTP/bare` | – | ≤ 1.08 | not measured |\n",
+		"| `HTTP` | – | ≤ 1.08 | not measured |\n",
 		"| `BenchmarkMemory` | 5 |  |  | 900 bytes/call, 17000 bytes/model |\n",
 		"### soak\n\n```\n30 days\n```\n",
 	} {

@@ -27,8 +27,8 @@ var targets = []target{
 	{What: "calls a second on two cores ÷ on one", Benchmark: "CallParallel@1", Reference: "CallParallel@2", Bound: 1.4, AtLeast: true},
 	{What: "memory of a model with all features, bytes", Benchmark: "Memory", Unit: "bytes/model", Bound: 16 << 10},
 	{What: "memory of a call in flight, bytes", Benchmark: "Memory", Unit: "bytes/call", Bound: 1 << 10},
-	{What: "HTTP call on loopback ÷ net/http with `context.WithTimeout`", Benchmark: "HTTP/library", Reference: "HTTP/context_with_timeout", Bound: 1.02},
-	{What: "HTTP call on loopback ÷ bare net/http", Benchmark: "HTTP/library", Reference: "HTTP/bare", Bound: 1.08},
+	{What: "HTTP call on loopback ÷ net/http with `context.WithTimeout`", Benchmark: "HTTP", Unit: "library/context_with_timeout", Bound: 1.02},
+	{What: "HTTP call on loopback ÷ bare net/http", Benchmark: "HTTP", Unit: "library/bare", Bound: 1.08},
 }
 
 // idleBound is the most that an unused part may add to a call.
