@@ -13,13 +13,37 @@ type attempt struct {
 	call  *Call
 	model *Model
 	start int64
-	spent atomic.Pointer[spent]
+	noted atomic.Pointer[note]
 }
 
-// spent is what an attempt used, and what that cost.
-type spent struct {
+// note is what is learnt of an attempt beside its outcome: what it used, what
+// that cost, what a tap heard. A note does not change; there are newer ones.
+type note struct {
 	Usage
 	cost float64
+	heard
+}
+
+// jot replaces the attempt's note by one that edit has changed.
+func (a *attempt) jot(edit func(*note)) {
+	for {
+		old, next := a.noted.Load(), note{}
+		if old != nil {
+			next = *old
+		}
+		edit(&next)
+		if a.noted.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// notes returns the attempt's note, empty if there is none.
+func (a *attempt) notes() note {
+	if n := a.noted.Load(); n != nil {
+		return *n
+	}
+	return note{}
 }
 
 type attemptKey struct{}
@@ -39,18 +63,8 @@ func (a *attempt) Value(key any) any {
 // callers whose response type does not carry it. It does nothing outside of an
 // attempt, and nothing that counts after the attempt's end.
 func ReportUsage(ctx context.Context, u Usage) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return
-	}
-	for {
-		old, sum := a.spent.Load(), spent{Usage: u}
-		if old != nil {
-			sum.Usage = old.add(u)
-		}
-		if a.spent.CompareAndSwap(old, &sum) {
-			return
-		}
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		a.jot(func(n *note) { n.Usage = n.add(u) })
 	}
 }
 
@@ -142,10 +156,13 @@ func (a *attempt) end(kind Kind, against bool) {
 	m.inflight.Add(-1)
 	a.cancel()
 	m.stats.record(now, now-a.start, kind, against)
-	if used := a.spent.Load(); used != nil && used.Usage != (Usage{}) {
-		priced := &spent{used.Usage, a.call.typed.cost(m, used.Usage)}
-		a.spent.Store(priced)
-		m.stats.spend(now, priced.Usage, priced.cost)
+	if n := a.noted.Load(); n != nil {
+		if n.Usage != (Usage{}) {
+			cost := a.call.typed.cost(m, n.Usage)
+			a.jot(func(n *note) { n.cost = cost })
+			m.stats.spend(now, n.Usage, cost)
+		}
+		a.warn(n.repeats)
 	}
 	if t := p.timeouts.Load(); t != nil && t.observe {
 		t.would(a, time.Duration(now-a.start))
@@ -155,13 +172,12 @@ func (a *attempt) end(kind Kind, against bool) {
 // note adds the attempt to the call's trail and tells those who listen.
 func (c *Call) note(a *attempt, err error) {
 	p := c.pool
-	var used spent
-	if s := a.spent.Load(); s != nil {
-		used = *s
-	}
+	n := a.notes()
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: used.Usage, Cost: used.cost, Err: err}
-	if err != nil {
+	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: n.Usage, Cost: n.cost, Err: err}
+	if err == nil {
+		done.Status, done.RequestID = n.status, n.requestID()
+	} else {
 		done.Kind = KindOf(err)
 		if e, ok := err.(*Error); ok {
 			done.Status, done.RequestID, done.Reason = e.Status, e.RequestID, e.what()
@@ -169,15 +185,15 @@ func (c *Call) note(a *attempt, err error) {
 	}
 	t := c.record()
 	done.Wait, t.wait = t.wait, 0
-	t.usage = t.usage.add(used.Usage)
-	t.cost += used.cost
+	t.usage = t.usage.add(n.Usage)
+	t.cost += n.cost
 	if len(t.attempts) < maxTrail {
 		t.attempts = append(t.attempts, done)
 	}
 	if p.Wants(EventAttempt) {
 		p.Emit(a, Event{
 			Kind: EventAttempt, Model: a.model, Attempt: int(c.attempts), Duration: took,
-			Usage: used.Usage, Cost: used.cost, Err: err, Reason: done.Reason,
+			Usage: n.Usage, Cost: n.cost, Err: err, Reason: done.Reason,
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 
 	"github.com/cmmv-hive/resilience"
@@ -213,4 +214,29 @@ func ExampleSecret() {
 	key := resilience.NewSecret("sk-123")
 	fmt.Printf("%v %+v %#v %q\n", key, key, key, key)
 	// Output: [redacted] [redacted] [redacted] "[redacted]"
+}
+
+// A tap knows what an SDK hides: here one that says no more than that it failed.
+func ExampleTap() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer server.Close()
+	client := &http.Client{Transport: resilience.Tap(nil)}
+	chat := resilience.Wrap(resilience.FuncOf(func(ctx context.Context, _ string) (string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, http.NoBody)
+		if err != nil {
+			return "", err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		return "", errors.New("it failed")
+	}))
+	_, err := chat.Call(context.Background(), "Why?")
+	fmt.Println(err)
+	// Output: model: rate_limited: 429 too many requests, retry in 2s
 }

@@ -30,8 +30,9 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	if isNil(resp, b.nilness) {
 		return &flawed{Malformed, errNil, errNil.Error()}
 	}
-	if b.hooks.Usage != nil && a.spent.Load() == nil { // what the callee told wins
-		a.spent.Store(&spent{Usage: b.hooks.Usage(x.req, resp)})
+	if b.hooks.Usage != nil && a.notes().Usage == (Usage{}) { // what the callee told wins
+		used := b.hooks.Usage(x.req, resp)
+		a.jot(func(n *note) { n.Usage = used })
 	}
 	if b.hooks.Validate != nil {
 		if err := b.hooks.Validate(x.req, resp); err != nil {

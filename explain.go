@@ -35,7 +35,8 @@ func (a *attempt) explain(err error) (Kind, error) {
 	if k := KindOf(err); k != Canceled && nested(err) {
 		return k, err
 	}
-	facts := classify.Of(err, c.pool.wall(c.pool.now()))
+	n := a.notes()
+	facts := classify.OfHTTP(err, n.status, n.header, c.pool.wall(c.pool.now()))
 	kind := c.pool.kindOf(err, Kind(facts.Kind))
 	if kind == Canceled { // not by our caller, so not by anyone we know
 		kind = Unknown

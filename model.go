@@ -72,8 +72,9 @@ type Model struct {
 	ramp    atomic.Uint64 // bits of a float64
 	stats   *stats
 	refusal atomic.Pointer[refusal]
-	chain   Handler // the layers below LayerRoute, down to measure
-	fault   Handler // those below measure, or nil
+	warned  atomic.Bool // that a client retries by itself
+	chain   Handler     // the layers below LayerRoute, down to measure
+	fault   Handler     // those below measure, or nil
 
 	_        line
 	inflight atomic.Int64

@@ -15,6 +15,8 @@
 // Clients of different types (chat, embeddings) may share a pool, and so share
 // what is known about each model.
 //
+// An SDK that takes an [net/http.Client] is best given one with [Tap].
+//
 // # One wrapper
 //
 // The features have Wrap functions, which nest as middleware does:
