@@ -20,7 +20,8 @@ type attempt struct {
 // that cost, what a tap heard. A note does not change; there are newer ones.
 type note struct {
 	Usage
-	cost float64
+	cost       float64
+	firstChunk time.Duration
 	heard
 }
 
@@ -82,6 +83,11 @@ func measure(ctx context.Context, c *Call) error {
 	}()
 	err := a.run()
 	returned = true
+	if err == nil && c.streams {
+		if err = a.started(); err == nil {
+			return nil
+		}
+	}
 	if err == nil {
 		a.end(0, false)
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
@@ -125,8 +131,12 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	c.waited = false
 	a.call, a.model, a.start = c, c.model, c.clock
 	a.pool, a.parent = c.pool, ctx
-	if t := c.pool.timeouts.Load(); t != nil {
-		if d, cause := t.attempt(c); d > 0 {
+	t := c.pool.timeouts.Load()
+	if c.streams {
+		a.wait(t)
+	} else if t != nil {
+		d, cause := t.attempt(c)
+		if d, cause = a.share(t, d, cause); d > 0 {
 			a.deadline, a.cause = a.start+int64(d), cause
 		}
 	}
@@ -155,8 +165,13 @@ func (a *attempt) end(kind Kind, against bool) {
 	a.call.clock = now
 	m.inflight.Add(-1)
 	a.cancel()
-	m.stats.record(now, now-a.start, kind, against)
-	if n := a.noted.Load(); n != nil {
+	took := now - a.start
+	n := a.noted.Load()
+	if n != nil && n.firstChunk > 0 {
+		took = int64(n.firstChunk) // how long an answer is, is the request's doing
+	}
+	m.stats.record(now, took, kind, against)
+	if n != nil {
 		if n.Usage != (Usage{}) {
 			cost := a.call.typed.cost(m, n.Usage)
 			a.jot(func(n *note) { n.cost = cost })
@@ -174,13 +189,15 @@ func (c *Call) note(a *attempt, err error) {
 	p := c.pool
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, Usage: n.Usage, Cost: n.cost, Err: err}
+	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Err: err}
 	if err == nil {
 		done.Status, done.RequestID = n.status, n.requestID()
 	} else {
 		done.Kind = KindOf(err)
 		if e, ok := err.(*Error); ok {
 			done.Status, done.RequestID, done.Reason = e.Status, e.RequestID, e.what()
+		} else if e, ok := err.(*ExhaustedError); ok {
+			done.Reason = e.brief()
 		}
 	}
 	t := c.record()
@@ -200,3 +217,60 @@ func (c *Call) note(a *attempt, err error) {
 
 // maxTrail bounds what a call with a generous budget remembers.
 const maxTrail = 64
+
+// share keeps half of the time that the call has left for another model, if
+// there is one to go to: a model that hangs must not take all of it.
+func (a *attempt) share(t *timeouts, d time.Duration, cause *timeoutError) (time.Duration, *timeoutError) {
+	c := a.call
+	if d <= 0 || c.pool.router == nil || t.observe || int(c.ntried) >= len(c.table.entries) {
+		return d, cause
+	}
+	left := d * 2
+	if until, ok := c.parent.Deadline(); ok {
+		left = min(left, until.Sub(c.pool.base)-time.Duration(a.start))
+	}
+	if c.deadline != 0 {
+		left = min(left, time.Duration(c.deadline-a.start))
+	} else if c.streams && c.trail.limit != 0 {
+		left = min(left, time.Duration(c.trail.limit-a.start))
+	}
+	if left/2 >= d || c.Remaining() == 0 {
+		return d, cause
+	}
+	return left / 2, &timeoutError{"half of the time left, for another model", left / 2}
+}
+
+// wait bounds an attempt that streams, until its first meaningful chunk.
+func (a *attempt) wait(t *timeouts) {
+	a.cause = streaming
+	rec := a.call.record()
+	d, cause := time.Duration(0), (*timeoutError)(nil)
+	if t != nil {
+		d, cause = t.firstChunk(a.call)
+		d, cause = a.share(t, d, cause)
+	}
+	if rec.limit != 0 {
+		if left := time.Duration(rec.limit - a.start); d <= 0 || left < d {
+			d, cause = max(left, 1), rec.limitCause
+		}
+	}
+	rec.timer = nil
+	if cause != nil && d > 0 {
+		rec.timer = time.AfterFunc(d, func() { a.expire(cause) })
+	}
+}
+
+// started makes the attempt last as long as the stream that it has brought, or
+// returns an error if the first chunk was too late after all.
+func (a *attempt) started() error {
+	l := a.call.typed.alive()
+	if l == nil {
+		return nil
+	}
+	if t := a.call.record().timer; t != nil && !t.Stop() {
+		l.abandon()
+		return context.DeadlineExceeded
+	}
+	a.follow(l)
+	return nil
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -292,4 +293,55 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 	b.ReportMetric(median(2)/median(0), "library/bare")
 	b.ReportMetric(median(2)/median(1), "library/context_with_timeout")
+}
+
+// BenchmarkStream is a chunk of a stream of 1,000, bare and through the library.
+func BenchmarkStream(b *testing.B) {
+	open := func(context.Context, string) iter.Seq2[int, error] {
+		return func(yield func(int, error) bool) {
+			for i := range 1000 {
+				if !yield(i, nil) {
+					return
+				}
+			}
+		}
+	}
+	perChunk := func(b *testing.B) {
+		b.Helper()
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/chunk")
+	}
+	b.Run("pull", func(b *testing.B) {
+		for b.Loop() {
+			next, stop := iter.Pull2(open(b.Context(), ""))
+			for {
+				if _, _, ok := next(); !ok {
+					break
+				}
+			}
+			stop()
+		}
+		perChunk(b)
+	})
+	b.Run("library", func(b *testing.B) {
+		pool, err := resilience.NewPool(resilience.Timeouts{}, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, err := resilience.NewClient(pool, resilience.BindStream("a", open))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			s, err := c.Call(b.Context(), "")
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, err := range s.All() {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		perChunk(b)
+	})
 }

@@ -32,6 +32,8 @@ type Call struct {
 	waited     bool // since the latest reading
 	lastResort bool
 	report     bool      // keep a trail from the start
+	streams    bool      // its responses are streams
+	held       bool      // by one that is not over
 	seen       [2]uint16 // where a picker found models of a tier, the latest first
 
 	attempt attempt
@@ -40,6 +42,7 @@ type Call struct {
 // typed is the typed half of a call as the layers see it.
 type typed interface {
 	exec(ctx context.Context, a *attempt) error
+	alive() *life // the stream that has begun, or nil
 	cost(m *Model, u Usage) float64
 }
 
@@ -113,6 +116,8 @@ func (c *Call) Left() time.Duration {
 	}
 	if c.deadline != 0 {
 		left = min(left, time.Duration(c.deadline-c.pool.now()))
+	} else if t := c.trail; t != nil && t.limit != 0 {
+		left = min(left, time.Duration(t.limit-c.pool.now()))
 	}
 	return left
 }
@@ -120,7 +125,7 @@ func (c *Call) Left() time.Duration {
 // Remaining counts the models that the call could still go to.
 func (c *Call) Remaining() int {
 	n := 0
-	if c.pool.router == nil {
+	if c.pool.router == nil || c.trail != nil && c.trail.last {
 		return n // nobody goes on
 	}
 	for _, e := range c.table.entries {
@@ -134,6 +139,20 @@ func (c *Call) Remaining() int {
 // Clock returns the call's latest reading of the pool's clock. After an attempt
 // it is the attempt's end, so that layers need not read the clock again.
 func (c *Call) Clock() time.Duration { return time.Duration(c.clock) }
+
+// Running reports whether the answer is a stream that goes on. OnEnd then calls
+// fn once with its outcome, at once if it is over, on the goroutine that reads
+// it. Layers use both after their next has returned without an error.
+func (c *Call) Running() bool { return c.typed.alive() != nil }
+
+// OnEnd calls fn at the end of the stream. See [Call.Running].
+func (c *Call) OnEnd(fn func(error)) {
+	if l := c.typed.alive(); l != nil {
+		l.onEnd(fn)
+		return
+	}
+	fn(nil)
+}
 
 // Sleep waits for d, or until ctx ends, and returns ctx's error then. The wait
 // counts as the next attempt's.
@@ -157,9 +176,10 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // Extra reports whether the call may ask the same model again after err, and
-// takes the attempt from the budgets. See [Route.Extra] for another model. Refusals of ours are free. Everything else needs one of
-// the call's extra attempts, which all calls within a call share; where the
-// failure may have cost the provider work, also one of the pool's retry
+// takes the attempt from the budgets. See [Route.Extra] for another model.
+// Refusals of ours are free. Everything else needs one of the call's extra
+// attempts, which all calls within a call share; after a rate limit, and where
+// the failure may have cost the provider work, also one of the pool's retry
 // budget. With [CallOptions.Once] there is none after an attempt that may have
 // been accepted.
 func (c *Call) Extra(err error) bool { return c.extra(err, false) }
@@ -181,7 +201,7 @@ func (c *Call) extra(err error, elsewhere bool) bool {
 		c.root.used.Add(-1)
 		return false
 	}
-	if k.worked() && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
+	if (k.worked() || k == RateLimited && !elsewhere) && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
 		c.root.used.Add(-1)
 		return false
 	}

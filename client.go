@@ -23,6 +23,7 @@ type binding[Req, Resp any] struct {
 	bound   []Binding[Req, Resp]
 	hooks   Hooks[Req, Resp]
 	nilness nilness
+	streams bool
 
 	mu   sync.Mutex // of those who build a view
 	view atomic.Pointer[view[Req, Resp]]
@@ -47,6 +48,8 @@ func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Cli
 	}
 	b := &binding[Req, Resp]{pool: pool}
 	b.nilness = nilnessOf(reflect.TypeFor[Resp]().Kind())
+	var none Resp
+	_, b.streams = any(none).(running)
 	var errs []error
 	for i, o := range opts {
 		if o == nil {
@@ -58,16 +61,18 @@ func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Cli
 	if len(b.bound) == 0 {
 		errs = append(errs, &ConfigError{"client", "binds no model; give it a Bind, BindFunc or BindProvider"})
 	}
-	var ids []string
+	var ids, providers []string
 	for _, bound := range b.bound {
 		if bound.id != "" {
 			ids = append(ids, bound.id)
+		} else {
+			providers = append(providers, bound.provider)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := pool.bind(ids); err != nil {
+	if err := pool.bind(ids, providers); err != nil {
 		return nil, err
 	}
 	return &Client[Req, Resp]{binding: b}, nil
@@ -193,6 +198,16 @@ func (c *Client[Req, Resp]) Do(ctx context.Context, req Req, opts CallOptions) (
 // rerouted. Calls of an ID that is not bound fail as [NotFound].
 func (c *Client[Req, Resp]) Pin(id string) *Client[Req, Resp] {
 	return &Client[Req, Resp]{binding: c.binding, pinned: id}
+}
+
+// Name returns the name of the one model that c has, and "" if it has several.
+// Wrappers around c go by it.
+func (c *Client[Req, Resp]) Name() string {
+	models := c.Models()
+	if len(models) != 1 || models[0].id == unnamed {
+		return ""
+	}
+	return models[0].id
 }
 
 // Pool returns the client's pool.

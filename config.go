@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -78,7 +79,17 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 			errs = append(errs, &ConfigError{"models", "is empty: a pool needs a model"})
 		}
 	}
+	p.mu.Lock()
+	infos := next.infos
+	if !next.given {
+		infos = p.declared()
+	}
+	errs = append(errs, p.setup.bound(infos))
+	p.mu.Unlock()
 	for _, name := range known {
+		if raw := sections[name]; raw != nil && name != "models" && len(infos) > 0 {
+			errs = append(errs, checkOverrides(name, raw, infos))
+		}
 		s := p.setup.sections[name]
 		if s == nil {
 			continue
@@ -95,6 +106,43 @@ func (p *Pool) prepare(config []byte) (*plan, error) {
 	return next, nil
 }
 
+// declared are the models of a configuration that names none: those that the
+// program gave or bound or, if it did neither, those that there are. The caller
+// has p.mu.
+func (p *Pool) declared() []ModelInfo {
+	infos := slices.Concat(p.setup.infos, p.setup.learnt)
+	if len(infos) == 0 {
+		for _, m := range p.roster.Load().models {
+			infos = append(infos, m.Info())
+		}
+	}
+	return infos
+}
+
+// checkOverrides reports overrides of a section for models that there are not.
+func checkOverrides(section string, raw json.RawMessage, infos []ModelInfo) error {
+	var doc struct {
+		Models map[string]json.RawMessage `json:"models"`
+	}
+	_ = json.Unmarshal(raw, &doc) // whoever owns the section says better what is wrong with it
+	var known []string
+	for _, info := range infos {
+		known = append(known, info.ID, info.Name)
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(doc.Models)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		problem := "no model has this ID or name"
+		if near := settings.Nearest(name, known); near != "" {
+			problem += fmt.Sprintf("; did you mean %q?", near)
+		}
+		errs = append(errs, &ConfigError{settings.Join(section+".models", name), problem})
+	}
+	return errors.Join(errs...)
+}
+
 // apply puts a plan into effect, as the configuration of this number. The
 // models come first, so that a section that speaks of a new one finds it.
 func (p *Pool) apply(next *plan, number uint64) {
@@ -102,7 +150,7 @@ func (p *Pool) apply(next *plan, number uint64) {
 	defer p.mu.Unlock()
 	infos := next.infos
 	if !next.given {
-		infos = slices.Concat(p.setup.infos, p.setup.learnt)
+		infos = p.declared()
 	}
 	p.publish(infos, number)
 	for _, commit := range next.commits {

@@ -165,6 +165,19 @@ func (e *ExhaustedError) head() string {
 	return "resilience: " + e.Kind.String() + ", no answer in " + seconds(e.Duration)
 }
 
+// brief sums the error up within the line of an outer call's attempt.
+func (e *ExhaustedError) brief() string {
+	if n := len(e.Attempts); n > 0 {
+		last := e.Attempts[n-1]
+		what, _, _ := strings.Cut(last.Reason, arrow)
+		return clip(fmt.Sprintf("(%d attempts within, the last at %v: %s %s)", n, last.Model, last.Kind, what), 160)
+	}
+	if len(e.Skipped) > 0 {
+		return clip("("+e.Skipped[0].String()+")", 160)
+	}
+	return ""
+}
+
 // Unwrap returns the errors of all attempts, and that of what ended the call if
 // it was none of them.
 func (e *ExhaustedError) Unwrap() []error {
@@ -229,12 +242,15 @@ func (e *ConfigError) Error() string { return e.Path + ": " + e.Problem }
 type rejection struct {
 	reason string
 	after  time.Duration
+	none   bool // there was no model to try
 }
 
 // Reject returns an error for a call or an attempt that a feature refuses. Its
 // kind is [Rejected]; after is the time until it may be admitted, 0 if that is
 // not known. For feature authors.
-func Reject(reason string, after time.Duration) error { return &rejection{reason, after} }
+func Reject(reason string, after time.Duration) error {
+	return &rejection{reason: reason, after: after}
+}
 
 func (r *rejection) Error() string {
 	if r.after > 0 {

@@ -66,7 +66,7 @@ func TestExhaustedForms(t *testing.T) {
 		c := newClient(t, p, resilience.BindFunc("a", slow(&sdkError{StatusCode: 529, Code: "overloaded_error"})),
 			resilience.BindFunc("b", slow(resilience.Unknown)), resilience.BindFunc("c", says("c")))
 		p.Model("c").Hold(t.Context(), resilience.Hold{By: resilience.HoldLimit, Until: time.Now().Add(90 * time.Second)})
-		until := time.Now().Add(90 * time.Second).Format(time.TimeOnly)
+		until := time.Now().Add(90 * time.Second).Format(time.RFC3339)
 		_, _, err := c.Do(t.Context(), "", resilience.CallOptions{Op: "chat"})
 
 		one := "resilience: overloaded, no answer in 2.4s: a1 a overloaded 529 overloaded_error after 1.2s → elsewhere; " +

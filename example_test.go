@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -239,4 +240,56 @@ func ExampleTap() {
 	_, err := chat.Call(context.Background(), "Why?")
 	fmt.Println(err)
 	// Output: model: rate_limited: 429 too many requests, retry in 2s
+}
+
+// A stream passes the same layers as any call. Until its first meaningful chunk
+// it is moved on like any other; after that a break is an error, never an end.
+func ExampleBindStream() {
+	words := func(last ...string) func(context.Context, string) iter.Seq2[string, error] {
+		return func(context.Context, string) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				for _, word := range append([]string{"Rayleigh", "scattering"}, last...) {
+					if !yield(word, nil) {
+						return
+					}
+				}
+			}
+		}
+	}
+	busy := func(context.Context, string) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) { yield("", resilience.Overloaded) }
+	}
+	marks := resilience.StreamHooks[string, string]{Terminal: func(word string) bool { return word == "." }}
+
+	pool, err := resilience.NewPool(fallback.New(fallback.Config{}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, open := range []func(context.Context, string) iter.Seq2[string, error]{words("."), words()} {
+		chat, err := resilience.NewClient(pool,
+			resilience.BindStream("gpt-5", busy, marks),
+			resilience.BindStream("gemini-3", open, marks))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		stream, err := chat.Call(context.Background(), "Why is the sky blue?")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for word, err := range stream.All() {
+			if err != nil {
+				fmt.Println(err)
+				break
+			}
+			fmt.Print(word, " ")
+		}
+		fmt.Println("by", stream.Report().Model)
+	}
+	// Output:
+	// Rayleigh scattering . by gemini-3
+	// Rayleigh scattering gemini-3: truncated: ended without its end marker after 2 chunks
+	// by gemini-3
 }

@@ -30,7 +30,7 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	if isNil(resp, b.nilness) {
 		return &flawed{Malformed, errNil, errNil.Error()}
 	}
-	if b.hooks.Usage != nil && a.notes().Usage == (Usage{}) { // what the callee told wins
+	if b.hooks.Usage != nil && !b.streams && a.notes().Usage == (Usage{}) { // what the callee told wins
 		used := b.hooks.Usage(x.req, resp)
 		a.jot(func(n *note) { n.Usage = used })
 	}
@@ -51,10 +51,21 @@ func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
 	return dollars
 }
 
+func (x *exchange[Req, Resp]) alive() *life {
+	if !x.streams {
+		return nil
+	}
+	r, ok := any(x.resp).(running)
+	if !ok {
+		return nil
+	}
+	return r.alive()
+}
+
 // send makes a call. Rep, if there is one, is filled in at the end.
 func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions, rep *Report) (resp Resp, err error) {
 	p, v := c.pool, c.current()
-	if opts == nil && c.pinned == "" && c.hooks.Default == nil {
+	if opts == nil && c.pinned == "" && c.hooks.Default == nil && ctx.Err() == nil && ctx.Value(callKey{}) == nil {
 		if err := p.refuse(v.table); err != nil {
 			return resp, err
 		}
@@ -66,7 +77,8 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	x := &exchange[Req, Resp]{req: req}
 	x.typed, x.pool, x.parent, x.table = x, p, ctx, v.table
-	x.report = rep != nil || p.Wants(EventCall)
+	x.streams = v.binding.streams
+	x.report = rep != nil || x.streams || p.Wants(EventCall)
 	x.start = p.now()
 	x.clock = x.start
 	defer x.over()
@@ -83,6 +95,11 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		err = &rejection{reason: "the pool is draining"}
 	} else {
 		err = p.layers(&x.Call, &x.Call)
+	}
+	if l := x.alive(); err == nil && l != nil {
+		x.hold(l, rep)
+		resp, x.resp = x.resp, resp // so that a stream which nobody holds is seen to be lost
+		return resp, nil
 	}
 	if err == nil && rep == nil && x.trail == nil && !p.Wants(EventCall) {
 		return x.resp, nil
@@ -101,9 +118,12 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	return x.resp, nil
 }
 
-// over ends the call, and its context if anybody took it for one: a call is not
+// over ends the call, unless a stream goes on, and its context if anybody took it for one: a call is not
 // used after its end, and the callee has the attempt's.
 func (c *Call) over() {
+	if c.held {
+		return
+	}
 	if c.armed.Load() != nil {
 		c.cancel()
 	}

@@ -3,6 +3,8 @@ package resilience
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"slices"
 )
 
@@ -58,7 +60,26 @@ type Setup struct {
 	infos    []ModelInfo // declared
 	learnt   []ModelInfo // from bindings
 	routeBy  wrapper
-	closed   bool // to models that are not declared
+	closed   bool              // to models that are not declared
+	clients  map[string]client // by what they bind
+}
+
+// client is what a client binds.
+type client struct{ ids, providers []string }
+
+// bound reports clients to which infos leave no model.
+func (s *Setup) bound(infos []ModelInfo) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(s.clients)) {
+		c := s.clients[key]
+		if slices.ContainsFunc(infos, func(info ModelInfo) bool {
+			return slices.Contains(c.ids, info.ID) || info.Provider != "" && slices.Contains(c.providers, info.Provider)
+		}) {
+			continue
+		}
+		errs = append(errs, &ConfigError{"models", "leave a client without a model, which binds " + key})
+	}
+	return errors.Join(errs...)
 }
 
 type wrapper struct {
@@ -138,6 +159,10 @@ func (s *Setup) Background(name string, run func(ctx context.Context) error) {
 // OnReset registers what [Pool.Reset] does for the feature.
 func (s *Setup) OnReset(fn func(m *Model)) { s.pool.resets = append(s.pool.resets, fn) }
 
+// Explain lets the feature say why m would refuse a call now though nothing
+// holds it; "" if it would not. [Pool.Explain] asks it.
+func (s *Setup) Explain(fn func(m *Model) string) { s.pool.doubts = append(s.pool.doubts, fn) }
+
 // Configure makes the feature the owner of a section of the configuration.
 // Prepare checks a new section and returns a function that puts it into
 // effect, which cannot fail; an absent section is nil and means what the
@@ -158,6 +183,19 @@ func (s *Setup) Default(section string, f Feature) {
 
 func (s *Setup) problem(path, problem string) {
 	s.problems = append(s.problems, &ConfigError{path, problem})
+}
+
+// snapshot returns a function that takes back what is installed from now on.
+func (s *Setup) snapshot() (undo func()) {
+	p, old := s.pool, *s
+	router, picker, budget := p.router, p.picker, p.retryBudget
+	background, resets, doubts := p.background, p.resets, p.doubts
+	old.sections = maps.Clone(s.sections)
+	return func() {
+		*s = old
+		p.router, p.picker, p.retryBudget = router, picker, budget
+		p.background, p.resets, p.doubts = background, resets, doubts
+	}
 }
 
 // install installs features, then the defaults that nobody took the place of.

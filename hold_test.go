@@ -174,7 +174,7 @@ func TestExplain(t *testing.T) {
 		p := newPool(t, resilience.Models(
 			resilience.ModelInfo{ID: "spare", Tier: 1}, resilience.ModelInfo{ID: "b-eu", Name: "b"},
 			resilience.ModelInfo{ID: "a"}, resilience.ModelInfo{ID: "b-us", Name: "b"}))
-		at := func(d time.Duration) string { return time.Now().Add(d).Format(time.TimeOnly) }
+		at := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
 		limit(t, p, "b-eu", time.Minute)
 		p.Model("b-eu").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth, Reason: "probe:\nrefused", Until: time.Now().Add(2 * time.Minute)})
 		p.Model("a").SetRamp(0.25)

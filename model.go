@@ -134,6 +134,9 @@ func (m *Model) Status() Status {
 // if that is zero. Calls under way go on. It fails if by lacks an Actor or a
 // Reason, if the time has passed, or if the audit refuses.
 func (m *Model) Drain(ctx context.Context, by Control) error {
+	if m == nil {
+		return errNoModel
+	}
 	if !by.Until.IsZero() && !by.Until.After(m.pool.wall(m.pool.now())) {
 		return &ConfigError{"control.until", "has passed"}
 	}
@@ -151,6 +154,9 @@ func (m *Model) Drain(ctx context.Context, by Control) error {
 
 // Restore ends a Drain. Other holds stay. It fails as Drain does.
 func (m *Model) Restore(ctx context.Context, by Control) error {
+	if m == nil {
+		return errNoModel
+	}
 	if err := m.pool.Audit(ctx, Change{Control: by, What: "restore", Model: m, From: m.Status().String()}); err != nil {
 		return err
 	}

@@ -72,7 +72,8 @@ func TestRetryBudgetIsAskedWhereTheProviderWorked(t *testing.T) {
 		resilience.Overloaded:  1,
 		resilience.Unreachable: 1,
 		resilience.Truncated:   1,
-		resilience.RateLimited: 0,
+		resilience.RateLimited: 1,
+		resilience.Malformed:   0,
 	} {
 		asked, n := 0, 0
 		c := resilience.Wrap(counted(&n, fails(kind)), again(5), feature(func(s *resilience.Setup) error {

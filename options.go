@@ -116,10 +116,13 @@ func overlay(base, over CallOptions) CallOptions {
 // restrict narrows the call's table to what was asked for.
 func (c *Call) restrict(pinned string) error {
 	sub, unknown := c.table, pinned
-	if pinned != "" {
+	switch {
+	case pinned != "":
 		sub = sub.one(pinned)
-	} else if c.opts.Model != "" {
+	case c.opts.Model != "":
 		sub, unknown = sub.restrict(c.opts)
+	case len(c.opts.Fallbacks) > 0:
+		return &Error{Kind: Invalid, reason: "CallOptions.Fallbacks without a Model to stand in for", refused: true}
 	}
 	if sub == nil {
 		return c.pool.unknown(unknown, c.table)
@@ -132,15 +135,25 @@ func (c *Call) restrict(pinned string) error {
 func (c *Call) bound() {
 	if c.opts != nil && c.opts.Timeout != 0 {
 		if c.opts.Timeout > 0 {
-			c.deadline = c.start + int64(c.opts.Timeout)
-			c.cause = &timeoutError{"CallOptions.Timeout", c.opts.Timeout}
+			c.limit(c.opts.Timeout, &timeoutError{"CallOptions.Timeout", c.opts.Timeout})
 		}
 		return
 	}
 	if t := c.pool.timeouts.Load(); t != nil {
 		if d, cause := t.call(c); d > 0 {
-			c.deadline, c.cause = c.start+int64(d), cause
+			c.limit(d, cause)
 		}
 		c.report = c.report || t.observe // so that conclude sees it
 	}
+}
+
+// limit bounds the call. The context of a call that streams outlives the bound,
+// which is for its first chunk: each attempt sees to it itself.
+func (c *Call) limit(d time.Duration, cause *timeoutError) {
+	if !c.streams {
+		c.deadline, c.cause = c.start+int64(d), cause
+		return
+	}
+	t := c.record()
+	t.limit, t.limitCause = c.start+int64(d), cause
 }

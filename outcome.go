@@ -10,23 +10,14 @@ func (c *Call) conclude(err error, rep *Report) error {
 	t := c.record()
 	var skipped []Verdict
 	if err != nil {
-		above := len(t.attempts) == 0 && c.model == nil && err != errNone //nolint:errorlint // a wrapped one is an inner pool's
+		above := len(t.attempts) == 0 && c.model == nil && !isNone(err)
 		if k := KindOf(err); k.Elsewhere() && !above {
 			skipped = c.skipped(now)
 		}
 		err = c.final(err, t, skipped, took)
 	}
 	if rep != nil {
-		*rep = Report{
-			Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
-			Duration: took, Generation: c.table.roster.config, LastResort: err == nil && c.lastResort,
-		}
-		if err == nil {
-			rep.Model = c.model
-			if asked := c.Options().Model; asked != "" && c.model != nil {
-				rep.Substituted = asked != c.model.id && asked != c.model.Name()
-			}
-		}
+		*rep = c.sum(err == nil, skipped, took)
 	}
 	if w := p.timeouts.Load(); w != nil && w.observe {
 		w.wouldCall(c, took)
@@ -40,6 +31,40 @@ func (c *Call) conclude(err error, rep *Report) error {
 	return err
 }
 
+// sum is the call's report. Answered says that its model is the one that did.
+func (c *Call) sum(answered bool, skipped []Verdict, took time.Duration) Report {
+	t := c.record()
+	rep := Report{
+		Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
+		Duration: took, Generation: c.table.roster.config, LastResort: answered && c.lastResort,
+	}
+	if answered {
+		rep.Model = c.model
+		if asked := c.Options().Model; asked != "" && c.model != nil {
+			rep.Substituted = asked != c.model.id && asked != c.model.Name()
+		}
+	}
+	return rep
+}
+
+// hold keeps the call open as long as its stream.
+func (c *Call) hold(l *life, rep *Report) {
+	c.held = true
+	begun := c.sum(true, nil, time.Duration(c.clock-c.start))
+	if rep != nil {
+		*rep = begun
+	}
+	l.tell(begun)
+	l.onEnd(func(err error) {
+		var whole Report
+		_ = c.conclude(err, &whole)
+		whole.Model = begun.Model
+		l.tell(whole)
+		c.held = false
+		c.over()
+	})
+}
+
 // final returns the one failed attempt's error if there is nothing to add, and
 // an [*ExhaustedError] otherwise. Refusals above LayerRoute stay what they are.
 func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration) error {
@@ -50,7 +75,7 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
 		gaveUp: c.GaveUp(err),
 	}
-	if _, ok := err.(*Error); !ok && err != errNone { //nolint:errorlint // what wraps an attempt's says more: that a wait was ended
+	if _, ok := err.(*Error); !ok && !isNone(err) { //nolint:errorlint // what wraps an attempt's says more: that a wait was ended
 		e.last = err
 	}
 	if e.Kind != Canceled {

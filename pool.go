@@ -37,12 +37,14 @@ type Pool struct {
 	audits     []func(context.Context, Change) error
 	background []work
 	resets     []func(*Model)
+	doubts     []func(*Model) string
 
-	mu      sync.Mutex // of changes to the roster and the configuration
-	setup   *Setup
-	turn    chan struct{} // of one Reload at a time; it may wait for an audit
-	drained chan struct{} // closed when draining and open is 0
-	emptied sync.Once     // closes drained
+	mu        sync.Mutex // of changes to the roster and the configuration
+	setup     *Setup
+	drainedBy map[string]hold // by ID: orders about models that are gone, under mu
+	turn      chan struct{}   // of one Reload at a time; it may wait for an audit
+	drained   chan struct{}   // closed when draining and open is 0
+	emptied   sync.Once       // closes drained
 
 	_    line // what every call writes, apart from what it reads
 	open atomic.Int64
@@ -71,7 +73,10 @@ type random struct {
 // NewPool installs features. All that is wrong with them is reported at once,
 // as joined errors of type [*ConfigError].
 func NewPool(features ...Feature) (*Pool, error) {
-	p := &Pool{base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1)}
+	p := &Pool{
+		base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1),
+		drainedBy: map[string]hold{},
+	}
 	p.roster.Store(&roster{config: 1})
 	p.setup = &Setup{pool: p, sections: map[string]*section{}}
 	if err := p.install(features); err != nil {
@@ -83,9 +88,14 @@ func NewPool(features ...Feature) (*Pool, error) {
 // install installs features and builds the layers anew.
 func (p *Pool) install(features []Feature) error {
 	s := p.setup
+	undo := s.snapshot()
 	s.install(features)
 	problems := slices.Concat(s.problems, checkInfos("models", s.infos))
 	s.problems = nil
+	if len(s.files) > 1 {
+		problems = append(problems, &ConfigError{"configFile", "is given twice, and each would undo the other"})
+		s.files = nil
+	}
 	var plans []*plan
 	for _, f := range s.files {
 		plan, err := f.begin(p)
@@ -94,6 +104,7 @@ func (p *Pool) install(features []Feature) error {
 	}
 	s.files = nil
 	if err := errors.Join(problems...); err != nil {
+		undo()
 		return err
 	}
 	p.layers = s.chain(nil, LayerObserve, LayerCache, p.route)
@@ -122,6 +133,8 @@ func (p *Pool) publish(infos []ModelInfo, config uint64) {
 		m := old.byID[info.ID]
 		if m == nil {
 			m = newModel(p, info)
+			m.holds[HoldManual] = p.drainedBy[info.ID] // an order outlives a reload
+			m.regate()
 			p.setup.build(m)
 		} else {
 			m.describe(info)
@@ -129,12 +142,24 @@ func (p *Pool) publish(infos []ModelInfo, config uint64) {
 		next.models = append(next.models, m)
 		next.byID[info.ID] = m
 	}
+	for _, m := range old.models {
+		if next.byID[m.id] != nil {
+			continue
+		}
+		m.mu.Lock()
+		if h := m.holds[HoldManual]; h.until != 0 {
+			p.drainedBy[m.id] = h
+		} else {
+			delete(p.drainedBy, m.id)
+		}
+		m.mu.Unlock()
+	}
 	p.roster.Store(next)
 }
 
 // bind makes sure that the pool has models of these IDs, as far as it may
 // learn of new ones.
-func (p *Pool) bind(ids []string) error {
+func (p *Pool) bind(ids, providers []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.roster.Load()
@@ -158,6 +183,13 @@ func (p *Pool) bind(ids []string) error {
 		default:
 			learnt = append(learnt, ModelInfo{ID: id})
 		}
+	}
+	if len(errs) == 0 {
+		c := client{slices.Clone(ids), slices.Clone(providers)}
+		if p.setup.clients == nil {
+			p.setup.clients = map[string]client{}
+		}
+		p.setup.clients[strings.Join(slices.Concat(ids, providers), ", ")] = c
 	}
 	if len(errs) == 0 && len(learnt) > 0 {
 		p.setup.learnt = append(p.setup.learnt, learnt...)
@@ -225,9 +257,14 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}
 }
 
+var errNoModel error = &ConfigError{"model", "is nil, or of another pool"}
+
 // Reset makes every feature forget what it holds against m, and lifts all
 // holds but a manual one. It fails if the audit refuses.
 func (p *Pool) Reset(ctx context.Context, m *Model, by Control) error {
+	if m == nil || m.pool != p {
+		return errNoModel
+	}
 	if err := p.Audit(ctx, Change{Control: by, What: "reset", Model: m, From: m.Status().String()}); err != nil {
 		return err
 	}

@@ -161,11 +161,9 @@ func TestReloadKeepsWhatIsKnown(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, p.Generation(), rep.Generation)
 
-	require.NoError(t, p.Reload(t.Context(), []byte(`{"models": [{"id": "z"}]}`), by))
-	require.Nil(t, p.Model("b"))
-	require.Empty(t, c.Models())
-	_, err = c.Call(t.Context(), "")
-	require.ErrorIs(t, err, resilience.Rejected, "nothing that it binds is left")
+	err = p.Reload(t.Context(), []byte(`{"models": [{"id": "z"}]}`), by)
+	require.EqualError(t, err, "models: leave a client without a model, which binds a, b")
+	require.Len(t, c.Models(), 2, "a misspelt ID must not take a service down")
 }
 
 func TestModelsLearntFromBindingsComeBack(t *testing.T) {
@@ -191,7 +189,8 @@ func TestModelsRemovedWhileTheyAnswer(t *testing.T) {
 		go func() { _, rep, err = c.Do(t.Context(), "", resilience.CallOptions{}) }()
 		synctest.Wait()
 		before := p.Generation()
-		require.NoError(t, p.Reload(t.Context(), []byte(`{"models": [{"id": "c"}]}`), by))
+		require.NoError(t, p.Reload(t.Context(), []byte(`{"models": [{"id": "b"}, {"id": "c"}]}`), by))
+		require.Nil(t, p.Model("a"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.NoError(t, err)
@@ -276,9 +275,7 @@ func TestBypass(t *testing.T) {
 	_, err = c.Pin("x").Call(t.Context(), "")
 	require.ErrorIs(t, err, resilience.NotFound)
 
-	require.NoError(t, p.Reload(t.Context(), []byte(`{"bypass": true, "models": [{"id": "z"}]}`), by))
-	_, err = c.Call(t.Context(), "")
-	require.ErrorIs(t, err, resilience.Rejected, "nothing to go to")
+	require.Error(t, p.Reload(t.Context(), []byte(`{"bypass": true, "models": [{"id": "z"}]}`), by), "nothing to go to")
 	require.NoError(t, p.Reload(t.Context(), []byte(`{}`), by))
 	_, err = c.Call(t.Context(), "")
 	require.ErrorIs(t, err, resilience.Rejected)

@@ -69,17 +69,18 @@ func trailAttrs(attempts []Attempt, skipped []Verdict) (attrs []slog.Attr) {
 
 // An Attempt is one try of one model.
 type Attempt struct {
-	Model     *Model
-	Start     time.Time
-	Wait      time.Duration // before it: backoff or queue
-	Duration  time.Duration
-	Usage     Usage
-	Cost      float64 // US dollars; 0 if the price is unknown
-	Kind      Kind    // zero if it succeeded
-	Status    int
-	RequestID string // the provider's
-	Reason    string // why it failed and what was done about it
-	Err       error
+	Model      *Model
+	Start      time.Time
+	Wait       time.Duration // before it: backoff or queue
+	FirstChunk time.Duration // of a stream: until the first meaningful one
+	Duration   time.Duration
+	Usage      Usage
+	Cost       float64 // US dollars; 0 if the price is unknown
+	Kind       Kind    // zero if it succeeded
+	Status     int
+	RequestID  string // the provider's
+	Reason     string // why it failed and what was done about it
+	Err        error
 }
 
 // line is an attempt in one line, such as
@@ -114,14 +115,19 @@ const arrow = " → "
 // trail is what a call remembers once something went wrong, or from the start
 // if a report is wanted.
 type trail struct {
-	id       uint64
-	window   int // a model needs a larger one
-	attempts []Attempt
-	tried    []uint16 // positions beyond what Call.tried holds
-	refused  []Verdict
-	wait     time.Duration
-	usage    Usage
-	cost     float64
+	id     uint64
+	window int  // a model needs a larger one
+	last   bool // this model is the last one
+
+	limit      int64         // of a call that streams, until its first chunk; 0 for none
+	limitCause *timeoutError // of it
+	timer      *time.Timer   // of the attempt under way, until its first chunk
+	attempts   []Attempt
+	tried      []uint16 // positions beyond what Call.tried holds
+	refused    []Verdict
+	wait       time.Duration
+	usage      Usage
+	cost       float64
 }
 
 // then notes what was done after the latest attempt failed.

@@ -69,7 +69,9 @@ import (
 // A ModelCaller sends a request to an AI model and waits for its response.
 //
 // Call must honor ctx, since deadlines work by canceling it, and must not
-// modify req, which may be sent again. A nil pointer, map, function, channel or
+// modify req, which may be sent again. Ctx ends when Call returns: what is
+// returned is a whole answer or a [Stream], not a response whose body is still
+// to be read. A nil pointer, map, function, channel or
 // interface with a nil error has failed as [Malformed].
 type ModelCaller[Req, Resp any] interface {
 	Call(ctx context.Context, req Req) (Resp, error)
@@ -92,6 +94,9 @@ func FuncOf[Req, Resp any](call func(context.Context, Req) (Resp, error)) Func[R
 //
 //	resilience.SDK(client.Chat.Completions.New, option.WithMaxRetries(0))
 func SDK[Req, Resp, Opt any](method func(context.Context, Req, ...Opt) (Resp, error), opts ...Opt) Func[Req, Resp] {
+	if method == nil {
+		return nil
+	}
 	return func(ctx context.Context, req Req) (Resp, error) { return method(ctx, req, opts...) }
 }
 
@@ -105,6 +110,9 @@ func Adapt[Req, Resp, PReq, PResp any](
 	in func(ctx context.Context, m *Model, req Req) (PReq, error),
 	out func(PResp) (Resp, error),
 ) Func[Req, Resp] {
+	if call == nil || in == nil || out == nil {
+		return nil
+	}
 	return func(ctx context.Context, req Req) (resp Resp, err error) {
 		var m *Model
 		if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
@@ -144,7 +152,8 @@ func Chain[Req, Resp any](caller ModelCaller[Req, Resp], mw ...Middleware[Req, R
 // caller's Name method if it has one, and "model" otherwise.
 //
 // Wrapping what Wrap returned adds features to the same pool, so wrappers may
-// nest in any order; it is done before the first call. Wrap panics if a
+// nest in any order, each feature once; it is done before the first call. Wrap
+// panics if a
 // feature is misconfigured, as regexp.MustCompile does; settings from outside
 // the program go through [NewPool], which returns an error.
 func Wrap[Req, Resp any](caller ModelCaller[Req, Resp], features ...Feature) *Client[Req, Resp] {
@@ -154,7 +163,7 @@ func Wrap[Req, Resp any](caller ModelCaller[Req, Resp], features ...Feature) *Cl
 		}
 		return c
 	}
-	return wrap([]ModelCaller[Req, Resp]{caller}, "model", features)
+	return wrap([]ModelCaller[Req, Resp]{caller}, unnamed, features)
 }
 
 // WrapAll protects callers that can stand in for each other. They are named
@@ -164,6 +173,9 @@ func Wrap[Req, Resp any](caller ModelCaller[Req, Resp], features ...Feature) *Cl
 func WrapAll[Req, Resp any](callers []ModelCaller[Req, Resp], features ...Feature) *Client[Req, Resp] {
 	return wrap(callers, "", features)
 }
+
+// unnamed is the ID of a caller that does not name itself.
+const unnamed = "model"
 
 func wrap[Req, Resp any](callers []ModelCaller[Req, Resp], name string, features []Feature) *Client[Req, Resp] {
 	pool, err := NewPool(features...)

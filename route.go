@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,14 +52,48 @@ func (r *Route) None() error {
 	if err := r.parent.Err(); err != nil { // while Next waited
 		return leftBefore(err)
 	}
-	return errNone
+	return r.none()
 }
 
-var errNone error = &rejection{reason: "no model is available"}
+// none says why there was nothing to try.
+func (r *Route) none() error {
+	e := &rejection{reason: "no model is available", none: true}
+	c := r.Call()
+	if len(c.table.entries) == 0 {
+		e.reason = "none of the pool's models is bound"
+	} else if c.opts != nil && len(c.opts.Require) > 0 {
+		fits := func(e entry) bool { return e.model.has(c.opts.Require) }
+		if !slices.ContainsFunc(c.table.entries, fits) {
+			e.reason = "no model can do " + printable(strings.Join(c.opts.Require, "+"))
+		}
+	}
+	return e
+}
+
+// isNone reports whether err is what None returned.
+func isNone(err error) bool {
+	e, ok := err.(*rejection) //nolint:errorlint // a wrapped one is an inner pool's
+	return ok && e.none
+}
 
 // Extra is [Call.Extra] for an attempt at another model. Such a move loads what
 // is well, not what failed, so the pool's retry budget charges it less.
 func (r *Route) Extra(err error) bool { return r.Call().extra(err, true) }
+
+// Last says that the call goes to no other model after its present one, so that
+// layers below do not count on one.
+func (r *Route) Last() { r.Call().record().last = true }
+
+// Others counts the models that Next could still return.
+func (r *Route) Others() int {
+	n := 0
+	for _, e := range r.table.entries {
+		if r.Call().usable(e, false) {
+			n++
+		}
+	}
+	return n
+}
 
 // Larger restricts the call to models whose context window is larger than that
 // of the model it has just tried, as far as both are known.

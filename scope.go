@@ -19,13 +19,14 @@ type scope struct {
 type arm struct {
 	context.Context
 	cancel context.CancelFunc
+	cause  context.CancelCauseFunc // of an attempt that streams
 }
 
 // ended stands behind every scope that was over before anyone asked.
 var ended = func() *arm {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	return &arm{ctx, cancel}
+	return &arm{ctx, cancel, nil}
 }()
 
 func (s *scope) arm() *arm {
@@ -33,9 +34,13 @@ func (s *scope) arm() *arm {
 		return a
 	}
 	a := &arm{}
-	if s.deadline == 0 {
+	switch {
+	case s.deadline == 0 && s.cause == streaming:
+		a.Context, a.cause = context.WithCancelCause(s.parent)
+		a.cancel = func() { a.cause(context.Canceled) }
+	case s.deadline == 0:
 		a.Context, a.cancel = context.WithCancel(s.parent)
-	} else {
+	default:
 		a.Context, a.cancel = context.WithDeadlineCause(s.parent, s.pool.wall(s.deadline), s.cause)
 	}
 	if s.armed.CompareAndSwap(nil, a) {
@@ -85,6 +90,10 @@ func (s *scope) Value(key any) any {
 	}
 	return s.parent.Value(key)
 }
+
+// streaming marks the scope of an attempt that streams: timers of its own cancel
+// it, and are gone when they have done their duty.
+var streaming = &timeoutError{}
 
 // timeoutError is the cause of a deadline of ours. It names the setting that
 // changes it. net/http and others return causes as they are, so it is what

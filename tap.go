@@ -16,7 +16,7 @@ import (
 //	client := openai.NewClient(option.WithHTTPClient(&http.Client{Transport: resilience.Tap(nil)}))
 //
 // A request is an attempt's if it is made with the attempt's context or one
-// derived from it. An SDK that repeats a request which failed does what is the
+// derived from it; if these go to several hosts, the first is the model's. An SDK that repeats a request which failed does what is the
 // library's to do: there is one [EventWarning] and one line of log a model.
 func Tap(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
@@ -38,19 +38,22 @@ func (t tap) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // heard is what a tap notes.
 type heard struct {
-	method, url string
-	status      int // 0 if there was no response
-	header      http.Header
-	repeats     int // requests that repeated one that failed
+	host, method, url string
+	status            int // 0 if there was no response
+	header            http.Header
+	repeats           int // requests that repeated one that failed
 }
 
 // heard notes a response, or with nil that there was none.
 func (a *attempt) heard(req *http.Request, resp *http.Response) {
-	h := heard{method: req.Method, url: req.URL.String()}
+	h := heard{host: req.URL.Host, method: req.Method, url: req.URL.String()}
 	if resp != nil {
 		h.status, h.header = resp.StatusCode, resp.Header
 	}
 	a.jot(func(n *note) {
+		if n.host != "" && n.host != h.host {
+			return // a tool's, not the model's
+		}
 		h.repeats = n.repeats
 		if n.method == h.method && n.url == h.url && n.failed() {
 			h.repeats++

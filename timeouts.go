@@ -15,19 +15,27 @@ import (
 // no bound. Fields set in Ops, by [CallOptions].Op, lie over the fields beside
 // it, and those in Models, by a model's name or ID, over both.
 //
+// While the call can go to another model, an attempt gets half of the time that
+// the call has left at most, be the deadline the caller's or ours, so that one
+// that hangs leaves time for the other.
+//
 // An attempt that runs out of time fails as [TimedOut], with an error that
 // names the setting. A late answer is an answer; a failure after the call's
 // deadline ends the call.
 type Timeouts struct {
-	Call    time.Duration `json:"call" default:"2m"`     // the whole call
-	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt
+	Call    time.Duration `json:"call" default:"2m"`     // the whole call, or until a stream's first chunk
+	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt that does not stream
+
+	FirstChunk time.Duration `json:"firstChunk" default:"30s"` // until a stream's first meaningful chunk
+	Gap        time.Duration `json:"gap" default:"30s"`        // that a reader waits for a chunk of a stream
+	Total      time.Duration `json:"total"`                    // a whole stream; off
 
 	// ObserveOnly bounds nothing, and reports what would have been cut short
 	// as an [EventWarning] with Would set.
 	ObserveOnly bool `json:"observeOnly"`
 
 	Ops    map[string]Timeouts `json:"ops,omitempty"`
-	Models map[string]Timeouts `json:"models,omitempty"` // Attempt only
+	Models map[string]Timeouts `json:"models,omitempty"` // not Call
 }
 
 // timeouts are Timeouts in force.
@@ -41,9 +49,9 @@ type timeouts struct {
 
 // bounds are the limits of one operation, with the errors that name them.
 type bounds struct {
-	forCall, forAttempt     time.Duration
-	callCause, attemptCause *timeoutError
-	ops                     map[string]*bounds
+	forCall, forAttempt, forFirst, forGap, forTotal           time.Duration
+	callCause, attemptCause, firstCause, gapCause, totalCause *timeoutError
+	ops                                                       map[string]*bounds
 }
 
 // Install implements [Feature].
@@ -103,6 +111,9 @@ func (t Timeouts) bounds(setting string) bounds {
 	return bounds{
 		forCall: t.Call, callCause: &timeoutError{setting + ".Call", t.Call},
 		forAttempt: t.Attempt, attemptCause: &timeoutError{setting + ".Attempt", t.Attempt},
+		forFirst: t.FirstChunk, firstCause: &timeoutError{setting + ".FirstChunk", t.FirstChunk},
+		forGap: t.Gap, gapCause: &timeoutError{setting + ".Gap", t.Gap},
+		forTotal: t.Total, totalCause: &timeoutError{setting + ".Total", t.Total},
 	}
 }
 
@@ -113,6 +124,15 @@ func (b *bounds) credit(over Timeouts, from *bounds) {
 	}
 	if over.Attempt == 0 {
 		b.attemptCause = from.attemptCause
+	}
+	if over.FirstChunk == 0 {
+		b.firstCause = from.firstCause
+	}
+	if over.Gap == 0 {
+		b.gapCause = from.gapCause
+	}
+	if over.Total == 0 {
+		b.totalCause = from.totalCause
 	}
 }
 
@@ -153,6 +173,11 @@ func (t *timeouts) ofCall(c *Call) *bounds {
 func (t *timeouts) attempt(c *Call) (time.Duration, *timeoutError) {
 	b := t.of(c)
 	return t.enforced(b.forAttempt, b.attemptCause)
+}
+
+func (t *timeouts) firstChunk(c *Call) (time.Duration, *timeoutError) {
+	b := t.of(c)
+	return t.enforced(b.forFirst, b.firstCause)
 }
 
 func (t *timeouts) enforced(d time.Duration, cause *timeoutError) (time.Duration, *timeoutError) {

@@ -24,7 +24,7 @@ func (v Verdict) String() string {
 	}
 	line := v.Model.id + " " + oneLine(v.Reason)
 	if !v.Until.IsZero() {
-		line += " until " + v.Until.Format(time.TimeOnly)
+		line += " until " + v.Until.Format(time.RFC3339)
 	}
 	return line
 }
@@ -32,6 +32,9 @@ func (v Verdict) String() string {
 func verdict(m *Model) Verdict {
 	v := Verdict{Model: m, Holds: m.Holds()}
 	if len(v.Holds) == 0 {
+		if v.Reason = m.pool.doubt(m); v.Reason != "" {
+			return v
+		}
 		v.Usable = true
 		if ramp := m.Ramp(); ramp < 1 {
 			v.Reason = fmt.Sprintf(", at %.0f %% of its traffic", 100*ramp)
@@ -57,6 +60,19 @@ func verdict(m *Model) Verdict {
 		v.Reason += " until lifted"
 	}
 	return v
+}
+
+// doubt returns why m would refuse a call though nothing holds it.
+func (p *Pool) doubt(m *Model) string {
+	if p.draining.Load() {
+		return "not asked: the pool is draining"
+	}
+	for _, fn := range p.doubts {
+		if reason := fn(m); reason != "" {
+			return reason
+		}
+	}
+	return ""
 }
 
 // Explain says of each model with this name or ID, or of all if it is empty,

@@ -71,6 +71,12 @@ func (b *Breakers) Install(s *resilience.Setup) error {
 	b.pool = s.Pool()
 	s.Wrap(resilience.LayerBreaker, b.wrap)
 	s.Configure(section, b.prepare)
+	s.Explain(func(m *resilience.Model) string {
+		if g := b.models.Of(m); g.made() && g.full(int64(b.pool.Now())) {
+			return errProbing.Error()
+		}
+		return ""
+	})
 	s.OnReset(func(m *resilience.Model) {
 		g := b.models.Of(m)
 		g.holds.forget()
@@ -156,6 +162,11 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	attempts, known := c.Attempt(), g.holds.look()
 	err = next(ctx, c)
 	returned = true
+	if err == nil && p.lease == 0 && c.Running() { // a probe is settled at the first chunk, anything else at the end
+		slow := r.slowRate > 0 && int64(c.Clock())-start > r.slowAfter
+		c.OnEnd(func(err error) { g.settle(ctx, c, p, known, err, true, slow, int64(g.pool.Now())) })
+		return nil
+	}
 	now, asked := int64(c.Clock()), c.Attempt() != attempts
 	if !asked { // refused further in: the reading is old
 		now = int64(g.pool.Now())
@@ -164,15 +175,22 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 		g.good(now, p)
 		return nil
 	}
+	g.settle(ctx, c, p, known, err, asked, r.slowRate > 0 && now-start > r.slowAfter, now)
+	return err
+}
+
+// settle takes the outcome of an admitted call.
+func (g *guard) settle(
+	ctx context.Context, c *resilience.Call, p permit, known before, err error, asked, slow bool, now int64,
+) {
 	o := judge(c, err)
 	if err == nil {
 		g.answer(ctx, known)
 	} else if asked {
 		g.heed(ctx, now, known, err)
 	}
-	o.slow = r.slowRate > 0 && now-start > r.slowAfter
+	o.slow = slow
 	g.report(ctx, now, p, o)
-	return err
 }
 
 // judge says what a call's error says of the model.

@@ -51,3 +51,17 @@ func (e *engine) pass(ctx context.Context, now, lease int64) (permit, error) {
 	}
 	return permit{}, nil
 }
+
+// full reports whether a call would be refused for the probes under way.
+func (e *engine) full(now int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	busy := 0
+	for _, end := range e.leases {
+		if end > now {
+			busy++
+		}
+	}
+	r := e.rules.Load()
+	return !r.observe && e.state == HalfOpen && int64(busy) >= r.probes
+}

@@ -109,12 +109,6 @@ func TestStrikes(t *testing.T) {
 		require.Zero(b, b.held(resilience.HoldHealth))
 		require.Equal(b, time.Hour, b.held(resilience.HoldCredential))
 	})
-	virtual(t, "an answer does not lift a limit", func(b *bench) {
-		b.with(breaker.Config{}, lastResort())
-		b.refuse(resilience.RateLimited)
-		require.NoError(b, b.call(answer(nil)))
-		require.Equal(b, time.Second, b.held(resilience.HoldLimit))
-	})
 	virtual(t, "a refusal by a layer further in is none", func(b *bench) {
 		b.with(breaker.Config{}, layer(answer(resilience.Unauthorized)))
 		require.ErrorIs(b, b.call(nil), resilience.Unauthorized)

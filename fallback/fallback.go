@@ -22,7 +22,7 @@ import (
 // Config configures a [Manager]. The zero value is ready to use.
 type Config struct {
 	Limit      int  `json:"limit" zero:"all"` // models per call; 0 means all
-	LastResort bool `json:"lastResort"`       // when all else failed, try held models too
+	LastResort bool `json:"lastResort"`       // when all else failed, try held models too; it keeps no load from them
 	Filtered   bool `json:"filtered"`         // what one model's filter refused may go to another
 
 	// ObserveOnly tries one model, and reports where the call would have gone
@@ -46,6 +46,7 @@ func Wrap[Req, Resp any](cfg Config, callers ...resilience.ModelCaller[Req, Resp
 // A Manager is the fallback feature.
 type Manager struct {
 	given Config
+	pool  *resilience.Pool
 	live  live
 }
 
@@ -54,11 +55,15 @@ func New(cfg Config) *Manager { return &Manager{given: cfg} }
 
 // Install implements [resilience.Feature].
 func (f *Manager) Install(s *resilience.Setup) error {
+	if f.pool != nil {
+		return &resilience.ConfigError{Path: "fallback", Problem: "this manager belongs to another pool"}
+	}
 	commit, err := f.prepare(nil)
 	if err != nil {
 		return err
 	}
 	commit()
+	f.pool = s.Pool()
 	s.Configure("fallback", f.prepare)
 	s.Route(f.route)
 	return nil
@@ -104,6 +109,11 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 			}
 			return first
 		}
+		more := true
+		if tried == cfg.Limit || cfg.ObserveOnly {
+			more = r.Others() > 0
+			r.Last()
+		}
 		err := next(ctx, c)
 		if err == nil {
 			return nil
@@ -112,7 +122,7 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 			first = err
 		}
 		kind := resilience.KindOf(err)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || c.Left() <= 0 {
 			return err
 		}
 		if !cfg.moves(err, kind, tried == 1) || kind == resilience.Unknown && unknown {
@@ -123,7 +133,7 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 			r.Larger()
 		}
 		if tried == cfg.Limit || cfg.ObserveOnly || c.Remaining() == 0 && !cfg.LastResort || !r.Extra(err) {
-			if cfg.ObserveOnly {
+			if cfg.ObserveOnly && more {
 				c.Pool().Emit(ctx, resilience.Event{
 					Kind: resilience.EventFallback, Model: c.Model(), From: c.Model().ID(), Err: err, Would: true,
 				})

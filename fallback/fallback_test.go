@@ -13,6 +13,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/internal/settings"
+	"github.com/cmmv-hive/resilience/retry"
 )
 
 // script answers call i at model id with the i-th error, nil for an answer; the
@@ -119,7 +120,7 @@ func TestOutOfTimeStops(t *testing.T) {
 		_, err = c.Call(t.Context(), "?")
 		require.ErrorIs(t, err, resilience.TimedOut)
 		require.Equal(t, 25*time.Second, time.Since(start))
-		require.Equal(t, 3, asked, "two attempts of 10 s and what was left")
+		require.Equal(t, 4, asked, "10 s, then half of the 15 s and of the 7.5 s that were left, then all of it")
 	})
 }
 
@@ -338,4 +339,36 @@ func TestPanicPassesThrough(t *testing.T) {
 	require.PanicsWithValue(t, "boom", func() { _, _ = c.Call(t.Context(), "?") })
 	require.Zero(t, pool.InFlight())
 	require.Zero(t, pool.Model("a").InFlight())
+}
+
+// Observing must change nothing, and so must a limit: who counts on another
+// model below is told that there is none.
+func TestLayersBelowDoNotCountOnMovesThatWillNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, cfg := range []fallback.Config{{ObserveOnly: true}, {Limit: 1}} {
+			asked := 0
+			down := func(context.Context, string) (string, error) { asked++; return "", resilience.Overloaded }
+			pool, err := resilience.NewPool(fallback.New(cfg), retry.New(retry.Config{}))
+			require.NoError(t, err)
+			c, err := resilience.NewClient(pool, resilience.BindFunc("a", down), resilience.BindFunc("b", down))
+			require.NoError(t, err)
+			_, err = c.Call(t.Context(), "?")
+			require.ErrorIs(t, err, resilience.Overloaded)
+			require.Equal(t, 3, asked)
+		}
+	})
+	w := newWorld(t, fallback.Config{ObserveOnly: true}, script{"a": {resilience.Overloaded}}, models("a")...)
+	sub := w.Pool().Subscribe(4, resilience.EventFallback)
+	defer sub.Close()
+	_, err := w.Call(t.Context(), "?")
+	require.ErrorIs(t, err, resilience.Overloaded)
+	require.Empty(t, sub.C, "there is nowhere to go")
+}
+
+func TestOneManagerOnePool(t *testing.T) {
+	f := fallback.New(fallback.Config{})
+	_, err := resilience.NewPool(f)
+	require.NoError(t, err)
+	_, err = resilience.NewPool(f)
+	require.ErrorContains(t, err, "belongs to another pool")
 }

@@ -142,11 +142,24 @@ func (p *Policy) layer(m *resilience.Model, next resilience.Handler) resilience.
 		}
 		err := try(ctx, c)
 		if err == nil {
-			p.budget.deposit()
+			p.earn(c)
 			return nil
 		}
 		return p.retry(ctx, c, run{config: plan.of(c.Op(), m), pacer: pacer}, try, err)
 	}
+}
+
+// earn pays in a success: of a stream when it is whole.
+func (p *Policy) earn(c *resilience.Call) {
+	if !c.Running() {
+		p.budget.deposit()
+		return
+	}
+	c.OnEnd(func(err error) {
+		if err == nil {
+			p.budget.deposit()
+		}
+	})
 }
 
 // measured tells pacer how long next takes.
@@ -195,7 +208,7 @@ func (p *Policy) retry(ctx context.Context, c *resilience.Call, r run, try resil
 		}
 		switch again := try(ctx, c); {
 		case again == nil:
-			p.budget.deposit()
+			p.earn(c)
 			return nil
 		case resilience.KindOf(again) == resilience.Rejected:
 			return err // what the model answered says more than our refusal

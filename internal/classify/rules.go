@@ -138,7 +138,7 @@ var rules = []rule{
 		phrases: []string{
 			"overload", "over capacity", "at capacity", "no capacity", "out of capacity", "insufficient capacity", "lack of capacity",
 			"capacity * exceeded", "capacity limit", "exceeded * capacity", "capacity constraint", "not enough capacity", "limited capacity",
-			"high demand", "heavy demand", "heavy load", "high load", "high traffic", "heavy traffic", "slow down", "is busy", "server busy",
+			"high demand", "heavy demand", "heavy load", "high load", "high traffic", "heavy traffic", "is busy", "server busy",
 			"servers are busy", "temporarily unavailable", "temporarily not available", "temporary unavailable", "temporarily out of",
 			"temporarily down", "service unavailable", "service is unavailable", "service is currently unavailable",
 			"currently unavailable", "currently experiencing", "degraded", "is loading", "still loading", "currently loading",
