@@ -65,8 +65,8 @@ func (x *exchange[Req, Resp]) alive() *life {
 // send makes a call. Rep, if there is one, is filled in at the end.
 func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions, rep *Report) (resp Resp, err error) {
 	p, v := c.pool, c.current()
-	if opts == nil && c.pinned == "" && c.hooks.Default == nil && ctx.Err() == nil && ctx.Value(callKey{}) == nil {
-		if err := p.refuse(v.table); err != nil {
+	if opts == nil && c.pinned == "" && c.hooks.Default == nil {
+		if err := p.refuse(v.table); err != nil && ctx.Err() == nil && ctx.Value(callKey{}) == nil {
 			return resp, err
 		}
 	}
@@ -96,10 +96,12 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	} else {
 		err = p.layers(&x.Call, &x.Call)
 	}
-	if l := x.alive(); err == nil && l != nil {
-		x.hold(l, rep)
-		resp, x.resp = x.resp, resp // so that a stream which nobody holds is seen to be lost
-		return resp, nil
+	if err == nil && x.streams {
+		if l := x.alive(); l != nil {
+			x.hold(l, rep)
+			resp, x.resp = x.resp, resp // so that a stream which nobody holds is seen to be lost
+			return resp, nil
+		}
 	}
 	if err == nil && rep == nil && x.trail == nil && !p.Wants(EventCall) {
 		return x.resp, nil
