@@ -196,3 +196,14 @@ func TestTapKeepsToTheModelsHost(t *testing.T) {
 	require.NotErrorIs(t, err, resilience.RateLimited)
 	require.True(t, c.Pool().Models()[0].Available())
 }
+
+// A provider that is polite about its limits has limits, and is not overloaded.
+func TestPoliteRateLimits(t *testing.T) {
+	for _, err := range []error{
+		&sdkError{StatusCode: 429, Code: "rate_limit_exceeded", Message: "You send too quickly. Please slow down."},
+		&sdkError{StatusCode: 429, Message: "please slow down"},
+	} {
+		require.Equal(t, resilience.RateLimited, resilience.KindOf(err))
+	}
+	require.Equal(t, resilience.Overloaded, resilience.KindOf(&sdkError{StatusCode: 503, Message: "Slow Down"}))
+}

@@ -726,3 +726,25 @@ func TestConfigKeys(t *testing.T) {
 	}
 	require.Len(t, keys, 11)
 }
+
+// A model whose probes are out is not usable, though nothing holds it.
+func TestExplainKnowsOfProbesUnderWay(t *testing.T) {
+	virtual(t, "both hang", func(b *bench) {
+		b.with(breaker.Config{})
+		b.half()
+		done := make(chan struct{})
+		client, err := resilience.NewClient(b.pool, resilience.BindFunc("m", func(context.Context, string) (string, error) {
+			<-done
+			return "", nil
+		}))
+		require.NoError(b, err)
+		for range 2 {
+			go func() { _, _ = client.Call(context.Background(), "") }()
+		}
+		synctest.Wait()
+		require.Equal(b, "m refused: breaker half-open, probes under way", b.pool.Explain("m")[0].String())
+		close(done)
+		synctest.Wait()
+		require.Equal(b, "m usable", b.pool.Explain("m")[0].String())
+	})
+}
