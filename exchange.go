@@ -22,6 +22,8 @@ var errNil = errors.New("nil response without an error")
 // exec makes the attempt a, and checks the answer. Ctx is a or derived from it.
 func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	v := x.view()
+	var none Resp
+	x.resp = none
 	resp, err := v.calls[x.pos](ctx, a.model, x.req)
 	if err != nil {
 		return err
@@ -30,22 +32,25 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	if isNil(resp, b.nilness) {
 		return &flawed{Malformed, errNil, errNil.Error()}
 	}
+	x.resp = resp
 	if b.hooks.Usage != nil && !b.streams && a.notes().Usage == (Usage{}) { // what the callee told wins
 		used := b.hooks.Usage(x.req, resp)
 		a.jot(func(n *note) { n.Usage = used })
 	}
 	if b.hooks.Validate != nil {
 		if err := b.hooks.Validate(x.req, resp); err != nil {
+			if l := x.alive(); l != nil {
+				l.abandon()
+			}
 			return withKind(Malformed, err, "failed validation")
 		}
 	}
-	x.resp = resp
 	return nil
 }
 
 func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
 	if hook := x.view().binding.hooks.Cost; hook != nil {
-		return hook(m, x.req, u)
+		return hook(m, x.req, x.resp, u)
 	}
 	dollars, _ := m.info.Load().Price.Cost(u)
 	return dollars

@@ -8,8 +8,9 @@ type Hooks[Req, Resp any] struct {
 	// told wins.
 	Usage func(Req, Resp) Usage
 	// Cost reports in US dollars what the model's [Price] cannot say: fees for
-	// tools and searches, batches.
-	Cost func(*Model, Req, Usage) float64
+	// tools and searches, batches. It is asked where there is a usage, of
+	// every attempt; Resp is the zero value if the attempt brought none.
+	Cost func(*Model, Req, Resp, Usage) float64
 	// Validate rejects a response that arrived but is no good. Its error counts
 	// as [Malformed], which says nothing against the model, unless it has a
 	// [Kind] of its own.

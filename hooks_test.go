@@ -65,7 +65,8 @@ func TestUsageAndCost(t *testing.T) {
 		}, told, 2},
 		"fees": {says("x"), hooks{
 			Usage: func(string, string) resilience.Usage { return told },
-			Cost: func(m *resilience.Model, req string, u resilience.Usage) float64 {
+			Cost: func(m *resilience.Model, req, resp string, u resilience.Usage) float64 {
+				require.NotEmpty(t, resp)
 				costs++
 				require.Equal(t, []any{"a", "req", told}, []any{m.ID(), req, u})
 				return 7

@@ -29,7 +29,7 @@ func TestPanicsAndGoexitPassThrough(t *testing.T) {
 		"cost": func(end func()) ([]resilience.Feature, ask, hooks) {
 			return nil, says("x"), hooks{
 				Usage: func(string, string) resilience.Usage { return resilience.Usage{Input: 1} },
-				Cost:  func(*resilience.Model, string, resilience.Usage) float64 { end(); return 0 },
+				Cost:  func(*resilience.Model, string, string, resilience.Usage) float64 { end(); return 0 },
 			}
 		},
 		"default": func(end func()) ([]resilience.Feature, ask, hooks) {

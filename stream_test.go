@@ -428,3 +428,24 @@ func TestAdaptStream(t *testing.T) {
 	require.ErrorIs(t, err, resilience.Truncated, "the provider's end marker survives")
 	require.Zero(t, p.InFlight())
 }
+
+func TestStreamThatIsRejectedIsClosed(t *testing.T) {
+	closed := 0
+	open := func(context.Context, string) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			defer func() { closed++ }()
+			_ = yield("one", nil) && yield("end", nil)
+		}
+	}
+	p, err := resilience.NewPool(fallback.New(fallback.Config{}))
+	require.NoError(t, err)
+	c, err := resilience.NewClient(p, resilience.BindStream("a", open), resilience.BindStream("b", open),
+		resilience.Hooks[string, *resilience.Stream[string]]{
+			Validate: func(string, *resilience.Stream[string]) error { return errors.New("no good") },
+		})
+	require.NoError(t, err)
+	_, err = c.Call(t.Context(), "?")
+	require.ErrorIs(t, err, resilience.Malformed)
+	require.Equal(t, 2, closed)
+	require.Zero(t, p.InFlight())
+}
