@@ -133,7 +133,7 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	a.pool, a.parent = c.pool, ctx
 	t := c.pool.timeouts.Load()
 	if c.streams {
-		a.wait(t)
+		a.cause = streaming
 	} else if t != nil {
 		d, cause := t.attempt(c)
 		if d, cause = a.share(t, d, cause); d > 0 {
@@ -145,6 +145,9 @@ func (c *Call) begin(ctx context.Context) *attempt {
 		if c.deadline != 0 && (a.deadline == 0 || c.deadline < a.deadline) {
 			a.deadline, a.cause = c.deadline, c.cause
 		}
+	}
+	if c.streams {
+		a.wait(t)
 	}
 	return a
 }
@@ -164,6 +167,9 @@ func (a *attempt) end(kind Kind, against bool) {
 	now := p.now()
 	a.call.clock = now
 	m.inflight.Add(-1)
+	if a.call.streams {
+		a.call.record().hush()
+	}
 	a.cancel()
 	took := now - a.start
 	n := a.noted.Load()
@@ -242,7 +248,6 @@ func (a *attempt) share(t *timeouts, d time.Duration, cause *timeoutError) (time
 
 // wait bounds an attempt that streams, until its first meaningful chunk.
 func (a *attempt) wait(t *timeouts) {
-	a.cause = streaming
 	rec := a.call.record()
 	d, cause := time.Duration(0), (*timeoutError)(nil)
 	if t != nil {
@@ -252,6 +257,11 @@ func (a *attempt) wait(t *timeouts) {
 	if rec.limit != 0 {
 		if left := time.Duration(rec.limit - a.start); d <= 0 || left < d {
 			d, cause = max(left, 1), rec.limitCause
+		}
+	}
+	if t != nil && !t.observe {
+		if b := t.of(a.call); b.forTotal > 0 && (d <= 0 || b.forTotal < d) {
+			d, cause = b.forTotal, b.totalCause
 		}
 	}
 	rec.timer = nil

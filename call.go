@@ -33,7 +33,7 @@ type Call struct {
 	lastResort bool
 	report     bool      // keep a trail from the start
 	streams    bool      // its responses are streams
-	held       bool      // by one that is not over
+	state      uint8     // see over
 	seen       [2]uint16 // where a picker found models of a tier, the latest first
 
 	attempt attempt

@@ -17,7 +17,11 @@ type exchange[Req, Resp any] struct {
 
 func (x *exchange[Req, Resp]) view() *view[Req, Resp] { return x.table.owner.(*view[Req, Resp]) }
 
-var errNil = errors.New("nil response without an error")
+var (
+	errNil    = errors.New("nil response without an error")
+	errOver   = errors.New("a stream that is over already")
+	errHidden = errors.New("a stream behind an interface: bind it as *Stream")
+)
 
 // exec makes the attempt a, and checks the answer. Ctx is a or derived from it.
 func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
@@ -31,6 +35,16 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	b := v.binding
 	if isNil(resp, b.nilness) {
 		return &flawed{Malformed, errNil, errNil.Error()}
+	}
+	if b.streams {
+		if r, ok := any(resp).(running); !ok || r.alive() == nil || r.alive().ended() {
+			return &flawed{Malformed, errOver, errOver.Error()}
+		}
+	} else if r, ok := any(resp).(running); ok && b.nilness == byReflection {
+		if l := r.alive(); l != nil {
+			l.abandon()
+		}
+		return &flawed{Malformed, errHidden, errHidden.Error()}
 	}
 	x.resp = resp
 	if b.hooks.Usage != nil && !b.streams && a.notes().Usage == (Usage{}) { // what the callee told wins
@@ -125,11 +139,22 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	return x.resp, nil
 }
 
+// What became of a call.
+const (
+	callOpen uint8 = iota
+	callHeld       // by a stream that goes on
+	callOver
+)
+
 // over ends the call, unless a stream goes on, and its context if anybody took it for one: a call is not
 // used after its end, and the callee has the attempt's.
 func (c *Call) over() {
-	if c.held {
+	if c.state != callOpen {
 		return
+	}
+	c.state = callOver
+	if l := c.typed.alive(); c.streams && l != nil {
+		l.abandon() // a layer kept it from the caller
 	}
 	if c.armed.Load() != nil {
 		c.cancel()

@@ -22,7 +22,7 @@ func (a *attempt) explain(err error) (Kind, error) {
 		switch k := KindOf(err); k {
 		case Canceled, TimedOut, Unreachable, Unknown, Rejected:
 			e := a.failed(TimedOut, err, late.Error())
-			e.ended, e.cut = context.DeadlineExceeded, late == c.cause && a.short(late)
+			e.ended, e.cut = context.DeadlineExceeded, a.ours(late) && a.short(late)
 			return TimedOut, e
 		}
 	}
@@ -66,16 +66,30 @@ func leftBefore(ended error) error {
 	return &Error{Kind: Canceled, Err: ended, reason: endedBy(ended), refused: true}
 }
 
+// ours reports whether late is the call's own bound.
+func (a *attempt) ours(late *timeoutError) bool {
+	c := a.call
+	return late == c.cause || c.trail != nil && late == c.trail.limitCause
+}
+
 // short reports whether the call's deadline, late, left the attempt less than
 // half of the time that it normally gets.
 func (a *attempt) short(late *timeoutError) bool {
-	normal := late.after
+	c, normal := a.call, late.after
+	deadline := c.deadline
 	if t := a.pool.timeouts.Load(); t != nil {
-		if d, _ := t.attempt(a.call); d > 0 {
+		d, _ := t.attempt(c)
+		if c.streams {
+			d, _ = t.firstChunk(c)
+		}
+		if d > 0 {
 			normal = min(normal, d)
 		}
 	}
-	return a.call.deadline-a.start < int64(normal)/2
+	if c.streams {
+		deadline = c.trail.limit
+	}
+	return deadline-a.start < int64(normal)/2
 }
 
 func (a *attempt) failed(kind Kind, err error, reason string) *Error {

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -59,6 +60,14 @@ type Usage struct{ Input, CachedInput, CacheWrite, Output, Reasoning int64 }
 // add returns u + v.
 func (u Usage) add(v Usage) Usage {
 	return Usage{u.Input + v.Input, u.CachedInput + v.CachedInput, u.CacheWrite + v.CacheWrite, u.Output + v.Output, u.Reasoning + v.Reasoning}
+}
+
+// latest returns v with the fields of u where v says nothing.
+func (u Usage) latest(v Usage) Usage {
+	return Usage{
+		cmp.Or(v.Input, u.Input), cmp.Or(v.CachedInput, u.CachedInput), cmp.Or(v.CacheWrite, u.CacheWrite),
+		cmp.Or(v.Output, u.Output), cmp.Or(v.Reasoning, u.Reasoning),
+	}
 }
 
 // A Model is one model of a pool: what it is and how it is doing. Features

@@ -49,19 +49,21 @@ func (c *Call) sum(answered bool, skipped []Verdict, took time.Duration) Report 
 
 // hold keeps the call open as long as its stream.
 func (c *Call) hold(l *life, rep *Report) {
-	c.held = true
+	c.state = callHeld
 	begun := c.sum(true, nil, time.Duration(c.clock-c.start))
 	if rep != nil {
 		*rep = begun
 	}
 	l.tell(begun)
 	l.onEnd(func(err error) {
+		defer func() {
+			c.state = callOpen
+			c.over()
+		}()
 		var whole Report
 		_ = c.conclude(err, &whole)
 		whole.Model = begun.Model
 		l.tell(whole)
-		c.held = false
-		c.over()
 	})
 }
 

@@ -130,6 +130,13 @@ type trail struct {
 	cost       float64
 }
 
+// hush stops the timer of an attempt that is over before its first chunk.
+func (t *trail) hush() {
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+}
+
 // then notes what was done after the latest attempt failed.
 func (t *trail) then(what string) {
 	if t == nil || len(t.attempts) == 0 {

@@ -82,13 +82,13 @@ func AdaptStream[Req, Chunk, PReq, PChunk any](
 		if err != nil {
 			return nil, err
 		}
-		return start(ctx, adapted(s, out), m)
+		return start(ctx, m, func(context.Context) iter.Seq2[Chunk, error] { return adapted(s, out) })
 	}
 }
 
 func adapted[Chunk, PChunk any](s *Stream[PChunk], out func(PChunk) (Chunk, bool, error)) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
-		for chunk, err := range s.All() {
+		for chunk, err := range s.chunks(func(err error) error { return err }) {
 			var c Chunk
 			ok := true
 			if err == nil {

@@ -2,11 +2,12 @@ package resilience
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // A Stream is a response that has started: its first meaningful chunk is here.
@@ -22,6 +23,7 @@ type Stream[Chunk any] struct {
 
 	complete  bool // its end marker was seen
 	delivered int
+	closed    atomic.Bool
 
 	mu      sync.Mutex
 	reading bool
@@ -39,7 +41,7 @@ type StreamHooks[Req, Chunk any] struct {
 	// without one is [Truncated]. Without Terminal any end will do.
 	Terminal func(Chunk) bool
 	// Usage reports the tokens that a chunk tells of, if it does. Of several
-	// reports the last one counts.
+	// reports the last number counts that is not 0, field by field.
 	Usage func(Chunk) (Usage, bool)
 }
 
@@ -72,37 +74,52 @@ func marksOf[Req, Chunk any](hooks []StreamHooks[Req, Chunk]) marks[Chunk] {
 }
 
 // maxHead is how many chunks may come before one that means something.
-const maxHead = 1024
+const maxHead = 1 << 14
 
 // StreamOf makes a caller of a function that streams, as [FuncOf] makes one of
-// a function that does not. The call succeeds at the first meaningful chunk:
-// until then it is retried or moved to another model like any other call, and
-// after it never.
+// a function that does not. The call succeeds at the first meaningful chunk,
+// which must be among the first 16,384: until then it is retried or moved to
+// another model like any other call, and after it never.
 func StreamOf[Req, Chunk any](
 	open func(context.Context, Req) iter.Seq2[Chunk, error], hooks ...StreamHooks[Req, Chunk],
 ) Func[Req, *Stream[Chunk]] {
+	if open == nil {
+		return nil
+	}
 	m := marksOf(hooks)
-	return func(ctx context.Context, req Req) (*Stream[Chunk], error) { return start(ctx, open(ctx, req), m) }
+	return func(ctx context.Context, req Req) (*Stream[Chunk], error) {
+		return start(ctx, m, func(ctx context.Context) iter.Seq2[Chunk, error] { return open(ctx, req) })
+	}
 }
 
-// start reads seq up to its first meaningful chunk.
-func start[Chunk any](ctx context.Context, seq iter.Seq2[Chunk, error], m marks[Chunk]) (*Stream[Chunk], error) {
-	next, stop := iter.Pull2(seq)
-	s := &Stream[Chunk]{life: &life{stop: stop}, hooks: m, next: next}
+// start reads a source up to its first meaningful chunk.
+func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Context) iter.Seq2[Chunk, error]) (*Stream[Chunk], error) {
+	l := &life{base: time.Now()}
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		l.ctx, l.cancel = ctx, a.expire
+		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = n.latest(u) }) }
+	} else {
+		l.ctx, l.cancel = context.WithCancelCause(ctx)
+	}
+	next, stop := iter.Pull2(open(l.ctx))
+	l.stop = stop
+	s := &Stream[Chunk]{life: l, hooks: m, next: next}
 	started := false
 	defer func() {
 		if !started { // also on a panic of the source
 			stop()
+			if ctx != l.ctx {
+				l.cancel(context.Canceled)
+			}
 		}
 	}()
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		s.life.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = u }) }
-	}
 	for {
 		chunk, err, ok := next()
 		switch {
 		case err != nil:
 			return nil, err
+		case !ok && l.ctx.Err() != nil:
+			return nil, context.Cause(l.ctx)
 		case !ok && m.marked && !s.complete:
 			return nil, &flawed{Truncated, errNoEnd, errNoEnd.Error()}
 		case !ok:
@@ -117,7 +134,7 @@ func start[Chunk any](ctx context.Context, seq iter.Seq2[Chunk, error], m marks[
 		}
 	}
 	started = true
-	watch(s, s.life)
+	watch(s, l)
 	return s, nil
 }
 
@@ -142,22 +159,22 @@ func (s *Stream[Chunk]) alive() *life {
 // ended or the stream was closed. Nothing is replayed. Leaving the loop closes
 // the stream; a second loop gets nothing.
 func (s *Stream[Chunk]) All() iter.Seq2[Chunk, error] {
+	return s.chunks(func(err error) error { return s.life.explain(err, s.delivered) })
+}
+
+// chunks are those of All, with what explain makes of an error.
+func (s *Stream[Chunk]) chunks(explain func(error) error) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		if !s.enter() {
 			return
 		}
-		err := errAbandoned // unless the loop below says otherwise
+		err := errPanicked // whoever runs while it stands is to blame for leaving
 		defer func() { s.leave(err) }()
 		for {
 			chunk, e, ok := s.read()
-			if e != nil || !ok {
-				if !ok && s.hooks.marked && !s.complete {
-					e = errNoEnd
-				}
-				if s.complete { // what comes after the whole answer does not matter
-					e = nil
-				}
-				if err = s.life.explain(e, s.delivered); err != nil {
+			if e != nil || !ok || s.closed.Load() {
+				if err = s.outcome(e); err != nil {
+					err = explain(err)
 					s.leave(err)
 					var none Chunk
 					yield(none, err)
@@ -165,10 +182,30 @@ func (s *Stream[Chunk]) All() iter.Seq2[Chunk, error] {
 				return
 			}
 			s.delivered++
+			err = errAbandoned
 			if !yield(chunk, nil) {
 				return
 			}
+			err = errPanicked
 		}
+	}
+}
+
+// outcome is what the end of the source means, where e is its error, if any.
+func (s *Stream[Chunk]) outcome(e error) error {
+	switch {
+	case s.complete: // what comes after the whole answer does not matter
+		return nil
+	case s.closed.Load():
+		return errAbandoned
+	case e != nil:
+		return e
+	case s.life.ctx.Err() != nil:
+		return context.Cause(s.life.ctx)
+	case s.hooks.marked:
+		return errNoEnd
+	default:
+		return nil
 	}
 }
 
@@ -178,9 +215,7 @@ func (s *Stream[Chunk]) read() (chunk Chunk, err error, ok bool) { //nolint:revi
 		chunk, s.head = s.head[0], s.head[1:]
 		return chunk, nil, true
 	}
-	if a := s.life.attempt; a != nil {
-		s.life.waiting.Store(a.pool.now() + 1)
-	}
+	s.life.waiting.Store(int64(time.Since(s.life.base)) + 1)
 	chunk, err, ok = s.next()
 	s.life.waiting.Store(0)
 	if ok && err == nil {
@@ -210,22 +245,27 @@ func (s *Stream[Chunk]) leave(err error) {
 	}
 	s.reading, s.ended = false, true
 	s.mu.Unlock()
-	if errors.Is(err, errAbandoned) {
-		if s.complete {
+	if err == errAbandoned || err == errPanicked { //nolint:errorlint // as they are, not explained yet
+		if s.complete && err == errAbandoned { //nolint:errorlint // likewise
 			err = nil
-		} else if KindOf(err) != Canceled || err == errAbandoned { //nolint:errorlint // not explained yet
-			err = s.life.explain(errAbandoned, s.delivered)
+		} else {
+			err = s.life.explain(err, s.delivered)
 		}
 		s.life.cancel(errAbandoned)
 	}
+	defer s.life.end(err)
 	s.life.stop()
-	s.life.end(err)
 }
 
 // Close abandons what is left of the stream; its slot is free then. While
-// another goroutine reads, Close only cancels, and the reader gets the end.
-// Closing a stream that is over does nothing.
+// another goroutine reads, or the loop's own body calls it, Close cancels, and
+// the reader gets no more than the end. Closing a stream that is over, or nil,
+// does nothing.
 func (s *Stream[Chunk]) Close() error {
+	if s == nil || s.life == nil {
+		return nil
+	}
+	s.closed.Store(true)
 	if s.enter() {
 		s.leave(errAbandoned)
 		return nil
@@ -236,10 +276,10 @@ func (s *Stream[Chunk]) Close() error {
 
 // Model returns the model that is answering, nil outside of a pool.
 func (s *Stream[Chunk]) Model() *Model {
-	if a := s.life.attempt; a != nil {
-		return a.model
+	if len(s.life.followers) == 0 {
+		return nil
 	}
-	return nil
+	return s.life.followers[0].attempt.model
 }
 
 // Report says how the call went. It is complete once the stream has ended.
@@ -249,8 +289,8 @@ func (s *Stream[Chunk]) Report() Report {
 	return s.life.report
 }
 
-// chunks adds to a reason how much was delivered.
-func chunks(reason string, n int) string { return reason + " after " + strconv.Itoa(n) + " chunks" }
+// after adds to a reason how much was delivered.
+func after(reason string, n int) string { return reason + " after " + strconv.Itoa(n) + " chunks" }
 
 // BindStream is [BindFunc] for a function that streams. See [StreamOf].
 func BindStream[Req, Chunk any](
@@ -271,6 +311,6 @@ func BindProviderStream[Req, Chunk any](
 	}
 	m := marksOf(hooks)
 	return BindProvider(provider, func(ctx context.Context, model *Model, req Req) (*Stream[Chunk], error) {
-		return start(ctx, open(ctx, model, req), m)
+		return start(ctx, m, func(ctx context.Context) iter.Seq2[Chunk, error] { return open(ctx, model, req) })
 	})
 }

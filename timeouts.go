@@ -205,14 +205,22 @@ func (t *timeouts) of(c *Call) *bounds {
 
 // would reports an attempt that ObserveOnly spared.
 func (t *timeouts) would(a *attempt, took time.Duration) {
-	if b := t.of(a.call); b.forAttempt > 0 && took > b.forAttempt {
-		a.pool.Emit(a, Event{Kind: EventWarning, Model: a.model, Duration: took, Reason: b.attemptCause.Error(), Would: true})
+	b := t.of(a.call)
+	bound, cause := b.forAttempt, b.attemptCause
+	if a.call.streams {
+		bound, cause = b.forFirst, b.firstCause
+		if n := a.notes(); n.firstChunk > 0 {
+			took = n.firstChunk
+		}
+	}
+	if bound > 0 && took > bound {
+		a.pool.Emit(a, Event{Kind: EventWarning, Model: a.model, Duration: took, Reason: cause.Error(), Would: true})
 	}
 }
 
 // wouldCall reports a call that ObserveOnly spared.
 func (t *timeouts) wouldCall(c *Call, took time.Duration) {
-	if b := t.ofCall(c); c.deadline == 0 && b.forCall > 0 && took > b.forCall {
+	if b := t.ofCall(c); c.deadline == 0 && !c.streams && b.forCall > 0 && took > b.forCall {
 		c.pool.Emit(c, Event{Kind: EventWarning, Model: c.model, Duration: took, Reason: b.callCause.Error(), Would: true})
 	}
 }
