@@ -40,11 +40,13 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 		if r, ok := any(resp).(running); !ok || r.alive() == nil || r.alive().ended() {
 			return &flawed{Malformed, errOver, errOver.Error()}
 		}
-	} else if r, ok := any(resp).(running); ok && b.nilness == byReflection {
-		if l := r.alive(); l != nil {
-			l.abandon()
+	} else if b.nilness == byReflection {
+		if r, ok := any(resp).(running); ok {
+			if l := r.alive(); l != nil {
+				l.abandon()
+			}
+			return &flawed{Malformed, errHidden, errHidden.Error()}
 		}
-		return &flawed{Malformed, errHidden, errHidden.Error()}
 	}
 	x.resp = resp
 	if b.hooks.Usage != nil && !b.streams && a.notes().Usage == (Usage{}) { // what the callee told wins
