@@ -93,7 +93,6 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	p.open.Add(1)
 	if p.bypass.Load() && !p.draining.Load() {
-		defer p.close()
 		return c.bypass(ctx, v, req, opts, rep)
 	}
 	x := &exchange[Req, Resp]{req: req}
@@ -169,6 +168,7 @@ func (c *Call) over() {
 func (c *Client[Req, Resp]) bypass(
 	ctx context.Context, v *view[Req, Resp], req Req, opts *CallOptions, rep *Report,
 ) (resp Resp, err error) {
+	defer c.pool.close()
 	asked, t := c.pinned, v.table
 	if asked != "" {
 		t = v.one(asked)
