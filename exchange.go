@@ -147,15 +147,17 @@ const (
 	callOver
 )
 
-// over ends the call, unless a stream goes on, and its context if anybody took it for one: a call is not
-// used after its end, and the callee has the attempt's.
+// over ends the call, unless a stream goes on, and its context if anybody took
+// it for one: a call is not used after its end, and the callee has the attempt's.
 func (c *Call) over() {
 	if c.state != callOpen {
 		return
 	}
 	c.state = callOver
-	if l := c.typed.alive(); c.streams && l != nil {
-		l.abandon() // a layer kept it from the caller
+	if c.streams {
+		if l := c.typed.alive(); l != nil {
+			l.abandon() // a layer kept it from the caller
+		}
 	}
 	if c.armed.Load() != nil {
 		c.cancel()

@@ -95,11 +95,15 @@ func StreamOf[Req, Chunk any](
 // start reads a source up to its first meaningful chunk.
 func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Context) iter.Seq2[Chunk, error]) (*Stream[Chunk], error) {
 	l := &life{base: time.Now()}
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		l.ctx, l.cancel = ctx, a.expire
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if ok {
 		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = n.latest(u) }) }
-	} else {
+	}
+	if ok && a.call.streams {
+		l.ctx, l.cancel = ctx, a.expire
+	} else { // nobody else ends this context
 		l.ctx, l.cancel = context.WithCancelCause(ctx)
+		l.onEnd(func(error) { l.cancel(context.Canceled) })
 	}
 	next, stop := iter.Pull2(open(l.ctx))
 	l.stop = stop

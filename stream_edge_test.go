@@ -260,3 +260,41 @@ func TestUsageInParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, resilience.Usage{Input: 1000, Output: 7}, s.Report().Usage)
 }
+
+// The context of a source that no streaming attempt ends is ended with its
+// stream: a long-lived parent would keep it otherwise.
+func TestStreamEndsItsOwnContext(t *testing.T) {
+	var seen context.Context
+	open := resilience.StreamOf(func(ctx context.Context, _ string) iter.Seq2[string, error] {
+		seen = ctx //nolint:fatcontext // it is looked at, not grown
+		return func(yield func(string, error) bool) { _ = yield("a", nil) && yield("b", nil) }
+	})
+	outcomes := map[string]func(*resilience.Stream[string]){
+		"read": func(s *resilience.Stream[string]) {
+			for range s.All() {
+			}
+		},
+		"closed": func(s *resilience.Stream[string]) { _ = s.Close() },
+	}
+	for name, finish := range outcomes {
+		t.Run(name+" without a pool", func(t *testing.T) {
+			s, err := open(t.Context(), "")
+			require.NoError(t, err)
+			require.NoError(t, seen.Err())
+			finish(s)
+			require.ErrorIs(t, seen.Err(), context.Canceled)
+			require.NoError(t, t.Context().Err())
+		})
+		t.Run(name+" within a call that does not stream", func(t *testing.T) {
+			c := resilience.Wrap(ask(func(ctx context.Context, _ string) (string, error) {
+				s, err := open(ctx, "")
+				require.NoError(t, err)
+				finish(s)
+				require.ErrorIs(t, seen.Err(), context.Canceled)
+				return "whole", ctx.Err()
+			}), resilience.Timeouts{})
+			_, err := c.Call(t.Context(), "")
+			require.NoError(t, err)
+		})
+	}
+}

@@ -16,8 +16,9 @@ import (
 //	client := openai.NewClient(option.WithHTTPClient(&http.Client{Transport: resilience.Tap(nil)}))
 //
 // A request is an attempt's if it is made with the attempt's context or one
-// derived from it; if these go to several hosts, the first is the model's. An SDK that repeats a request which failed does what is the
-// library's to do: there is one [EventWarning] and one line of log a model.
+// derived from it; if these go to several hosts, the first is the model's. An
+// SDK that repeats a request which failed does what is the library's to do:
+// there is one [EventWarning] and one line of log a model.
 func Tap(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
