@@ -154,9 +154,14 @@ func (c *Call) begin(ctx context.Context) *attempt {
 
 // went notes how the call came from its latest attempt to this one.
 func (c *Call) went(t *trail) {
-	if t.attempts[len(t.attempts)-1].Model != c.model {
+	how := t.how
+	t.how = ""
+	switch {
+	case how != "":
+		t.then(how)
+	case t.attempts[len(t.attempts)-1].Model != c.model:
 		t.then("elsewhere")
-	} else {
+	default:
 		t.then("again after " + seconds(t.wait))
 	}
 }
@@ -243,35 +248,12 @@ func (a *attempt) share(t *timeouts, d time.Duration, cause *timeoutError) (time
 	if left/2 >= d || c.Remaining() == 0 {
 		return d, cause
 	}
-	return left / 2, &timeoutError{"half of the time left, for another model", left / 2}
-}
-
-// wait bounds an attempt that streams, until its first meaningful chunk.
-func (a *attempt) wait(t *timeouts) {
-	rec := a.call.record()
-	d, cause := time.Duration(0), (*timeoutError)(nil)
-	if t != nil {
-		d, cause = t.firstChunk(a.call)
-		d, cause = a.share(t, d, cause)
-	}
-	if rec.limit != 0 {
-		if left := time.Duration(rec.limit - a.start); d <= 0 || left < d {
-			d, cause = max(left, 1), rec.limitCause
-		}
-	}
-	if t != nil && !t.observe {
-		if b := t.of(a.call); b.forTotal > 0 && (d <= 0 || b.forTotal < d) {
-			d, cause = b.forTotal, b.totalCause
-		}
-	}
-	rec.timer = nil
-	if cause != nil && d > 0 {
-		rec.timer = time.AfterFunc(d, func() { a.expire(cause) })
-	}
+	return left / 2, &timeoutError{setting: "half of the time left, for another model", after: left / 2}
 }
 
 // started makes the attempt last as long as the stream that it has brought, or
-// returns an error if the first chunk was too late after all.
+// returns an error if the first chunk was too late after all, or the stream
+// breaks while it is held back.
 func (a *attempt) started() error {
 	l := a.call.typed.alive()
 	if l == nil {
@@ -280,6 +262,15 @@ func (a *attempt) started() error {
 	if t := a.call.record().timer; t != nil && !t.Stop() {
 		l.abandon()
 		return context.DeadlineExceeded
+	}
+	now := a.pool.now()
+	a.call.clock = now
+	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
+	l.guard(a)
+	if d := a.holdBack(); d > 0 {
+		if err := a.call.typed.readAhead(d); err != nil {
+			return l.fail(err)
+		}
 	}
 	a.follow(l)
 	return nil

@@ -42,7 +42,10 @@ type Call struct {
 // typed is the typed half of a call as the layers see it.
 type typed interface {
 	exec(ctx context.Context, a *attempt) error
-	alive() *life // the stream that has begun, or nil
+	alive() *life                    // the stream that has begun, or nil
+	readAhead(d time.Duration) error // of it
+	request() any
+	resend(ctx context.Context, req any, broke error) (resp any, err error)
 	cost(m *Model, u Usage) float64
 }
 

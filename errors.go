@@ -23,6 +23,7 @@ type Error struct {
 	Code       string // the provider's code or type, if any
 	RequestID  string // the provider's, if any
 	RetryAfter time.Duration
+	Delivered  int // chunks that the reader of a stream got before it broke
 	Err        error
 
 	reason  string // what is safe to say about Err
@@ -30,6 +31,7 @@ type Error struct {
 	refused bool  // surely before the provider accepted it
 	final   bool  // the provider asked not to be asked again
 	cut     bool  // by the deadline of a call that had begun long before
+	overall bool  // by the end of the time that a stream may take
 	ended   error // context.Canceled or DeadlineExceeded, even if Err is not one
 }
 

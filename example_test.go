@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
@@ -292,4 +293,58 @@ func ExampleBindStream() {
 	// Rayleigh scattering . by gemini-3
 	// Rayleigh scattering gemini-3: truncated: ended without its end marker after 2 chunks
 	// by gemini-3
+}
+
+// A stream that breaks goes on at another model where the source's hooks say
+// how to ask for the rest. Its reader notices nothing; the report tells.
+func ExampleStreamHooks() {
+	type request struct{ Question, SoFar string }
+	words := func(ctx context.Context, req request, all ...string) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			for _, word := range all {
+				if !strings.Contains(req.SoFar, word) && !yield(word, nil) {
+					return
+				}
+			}
+		}
+	}
+	cut := func(ctx context.Context, req request) iter.Seq2[string, error] {
+		return words(ctx, req, "Rayleigh", "scattering")
+	}
+	well := func(ctx context.Context, req request) iter.Seq2[string, error] {
+		return words(ctx, req, "Rayleigh", "scattering", "of", "light", ".")
+	}
+	hooks := resilience.StreamHooks[request, string]{
+		Terminal: func(word string) bool { return word == "." },
+		Resume: func(req request, delivered []string) (request, bool) {
+			req.SoFar = strings.Join(delivered, " ")
+			return req, true
+		},
+	}
+	pool, err := resilience.NewPool(fallback.New(fallback.Config{}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	chat, err := resilience.NewClient(pool, resilience.BindStream("gpt-5", cut, hooks), resilience.BindStream("gemini-3", well, hooks))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	stream, err := chat.Call(context.Background(), request{Question: "Why is the sky blue?"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for word, err := range stream.All() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Print(word, " ")
+	}
+	report := stream.Report()
+	fmt.Println("by", report.Model, "after", report.Attempts[0].Err)
+	// Output:
+	// Rayleigh scattering of light . by gemini-3 after gpt-5: truncated: ended without its end marker after 2 chunks
 }

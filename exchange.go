@@ -83,6 +83,30 @@ func (x *exchange[Req, Resp]) alive() *life {
 	return r.alive()
 }
 
+func (x *exchange[Req, Resp]) readAhead(d time.Duration) error {
+	return any(x.resp).(running).readAhead(d)
+}
+
+func (x *exchange[Req, Resp]) request() any { return x.req }
+
+// resend makes another attempt of a call that a stream holds, with req, and
+// returns what that brings.
+func (x *exchange[Req, Resp]) resend(ctx context.Context, req any, broke error) (any, error) {
+	asked := x.req
+	defer func() {
+		var none Resp
+		x.req, x.resp = asked, none
+	}()
+	x.req = req.(Req)
+	if err := x.Call.resend(ctx, broke); err != nil {
+		if l := x.alive(); l != nil {
+			l.abandon() // a layer kept it
+		}
+		return nil, err
+	}
+	return x.resp, nil
+}
+
 // send makes a call. Rep, if there is one, is filled in at the end.
 func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions, rep *Report) (resp Resp, err error) {
 	p, v := c.pool, c.current()

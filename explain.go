@@ -18,11 +18,14 @@ func (a *attempt) explain(err error) (Kind, error) {
 		e.ended = ended
 		return Canceled, e
 	}
+	if a.abandoned() && (errors.Is(err, errAbandoned) || KindOf(err) == Canceled) {
+		return Canceled, a.failed(Canceled, errAbandoned, errAbandoned.Error())
+	}
 	if late := a.timedOut(); late != nil {
 		switch k := KindOf(err); k {
 		case Canceled, TimedOut, Unreachable, Unknown, Rejected:
 			e := a.failed(TimedOut, err, late.Error())
-			e.ended, e.cut = context.DeadlineExceeded, a.ours(late) && a.short(late)
+			e.ended, e.cut, e.overall = context.DeadlineExceeded, a.ours(late) && a.short(late), late.overall
 			return TimedOut, e
 		}
 	}
@@ -103,6 +106,11 @@ func (a *attempt) timedOut() *timeoutError {
 	}
 	cause, _ := errors.AsType[*timeoutError](context.Cause(a))
 	return cause
+}
+
+// abandoned reports whether whoever reads the stream has given it up.
+func (a *attempt) abandoned() bool {
+	return a.call.streams && a.Err() != nil && errors.Is(context.Cause(a), errAbandoned)
 }
 
 // nested reports whether err was made by this package already, for a call

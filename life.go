@@ -3,14 +3,16 @@ package resilience
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // running is a response that has started and is not over yet: a *Stream.
-type running interface{ alive() *life }
+type running interface {
+	alive() *life
+	readAhead(d time.Duration) error
+}
 
 // life is what a stream and those who wait for its end share. It does not know
 // the stream, so that one which nobody holds any more can be told.
@@ -23,11 +25,14 @@ type life struct {
 	waiting atomic.Int64 // for a chunk, since then; 0 for not
 
 	followers []*follower // innermost first; complete before anybody reads
+	holds     []held      // likewise, one for each follower
+	paces     []*pace
 
 	mu     sync.Mutex
 	over   bool
 	err    error
 	ends   []func(error)
+	done   int // of ends
 	timers []*time.Timer
 	report Report
 }
@@ -37,6 +42,13 @@ type life struct {
 type follower struct {
 	attempt *attempt
 	err     error
+}
+
+// held is a call that is open as long as the stream. What is to be told before
+// it are ends[:at].
+type held struct {
+	call *Call
+	at   int
 }
 
 var (
@@ -65,6 +77,21 @@ func (l *life) onEnd(fn func(error)) {
 	fn(err)
 }
 
+// holdFor makes c a call that is open until the stream's end, when fn is called.
+func (l *life) holdFor(c *Call, fn func(error)) {
+	l.mu.Lock()
+	l.holds = append(l.holds, held{c, len(l.ends)})
+	l.mu.Unlock()
+	l.onEnd(fn)
+}
+
+// told returns the stream's report.
+func (l *life) told() Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.report
+}
+
 // tell replaces the stream's report.
 func (l *life) tell(rep Report) {
 	l.mu.Lock()
@@ -80,14 +107,51 @@ func (l *life) end(err error) {
 		l.mu.Unlock()
 		return
 	}
-	l.over, l.err = true, err
-	ends := l.ends
-	l.ends = nil
+	l.err = err
+	ends := l.close()
+	l.mu.Unlock()
+	each(ends, err)
+}
+
+// close makes the life one that is over, and returns who is still to be told.
+func (l *life) close() []func(error) {
+	l.over = true
 	for _, t := range l.timers {
 		t.Stop()
 	}
+	ends := l.ends[l.done:]
+	l.ends = nil
+	return ends
+}
+
+// settle tells err to those within a call that goes on.
+func (l *life) settle(to int, err error) {
+	l.mu.Lock()
+	ends := l.ends[l.done:to]
+	l.done = to
 	l.mu.Unlock()
 	each(ends, err)
+}
+
+// adopt makes the calls of old from the i-th on, and the attempts outside of
+// it, last as long as this life.
+func (l *life) adopt(old *life, i int) {
+	old.mu.Lock()
+	told, ends := old.done, old.close()
+	old.mu.Unlock()
+	for _, f := range old.followers[i+1:] {
+		l.followers = append(l.followers, f)
+		l.guard(f.attempt)
+	}
+	l.mu.Lock()
+	for _, h := range old.holds[i:] {
+		l.holds = append(l.holds, held{h.call, h.at - told + len(l.ends)})
+		h.call.trail.life = l
+	}
+	l.ends = append(l.ends, ends...)
+	l.mu.Unlock()
+	outermost := l.holds[len(l.holds)-1].call
+	l.tell(outermost.sum(true, nil, time.Duration(outermost.pool.now()-outermost.start)))
 }
 
 // each calls all of fns, also if one panics.
@@ -109,8 +173,18 @@ func each(fns []func(error), err error) {
 // abandon settles a stream that nobody was given.
 func (l *life) abandon() {
 	l.cancel(errAbandoned)
-	defer l.end(l.explain(errAbandoned, 0))
+	_ = l.fail(errAbandoned)
+}
+
+// fail settles a stream that broke before anybody was given it, and returns
+// what it means to the outermost of its attempts.
+func (l *life) fail(err error) error {
+	if len(l.followers) > 0 {
+		err = l.explain(err, 0)
+	}
+	defer l.end(err)
 	l.stop()
+	return err
 }
 
 // leak settles a stream that nobody holds any more. It runs on the goroutine of
@@ -131,18 +205,14 @@ func (l *life) leak() {
 	}()
 }
 
-// explain makes the error that a reader gets of what ended the source after n
-// chunks were delivered: what the outermost attempt makes of it.
-func (l *life) explain(err error, n int) error {
+// explain makes the error that a reader gets of what ended the source after a
+// number of chunks were delivered: what the outermost attempt makes of it.
+func (l *life) explain(err error, delivered int) error {
 	if err == nil {
 		return nil
 	}
-	for _, f := range l.followers {
-		f.err = f.attempt.broke(err, n)
-		err = f.err
-	}
-	if len(l.followers) > 0 {
-		return err
+	if n := len(l.followers); n > 0 {
+		return l.explainTo(n-1, err, delivered)
 	}
 	switch {
 	case errors.Is(err, errAbandoned), errors.Is(context.Cause(l.ctx), errAbandoned):
@@ -154,14 +224,22 @@ func (l *life) explain(err error, n int) error {
 	}
 }
 
+// explainTo returns what the i-th attempt makes of it.
+func (l *life) explainTo(i int, err error, delivered int) error {
+	for _, f := range l.followers[:i+1] {
+		if f.err == nil {
+			f.err = f.attempt.broke(err, delivered)
+		}
+		err = f.err
+	}
+	return err
+}
+
 // follow makes a an attempt that lasts as long as the stream.
 func (a *attempt) follow(l *life) {
-	c, now := a.call, a.pool.now()
-	c.clock = now
-	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
+	c := a.call
 	f := &follower{attempt: a}
 	l.followers = append(l.followers, f)
-	l.guard(a)
 	l.onEnd(func(err error) {
 		if err != nil && f.err != nil {
 			err = f.err
@@ -172,47 +250,6 @@ func (a *attempt) follow(l *life) {
 	})
 }
 
-// guard starts the timers of an attempt that run while a stream is read.
-func (l *life) guard(a *attempt) {
-	t := a.pool.timeouts.Load()
-	if t == nil || t.observe {
-		return
-	}
-	b := t.of(a.call)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b.forGap > 0 {
-		var timer *time.Timer
-		timer = time.AfterFunc(b.forGap, func() {
-			left := b.forGap
-			if since := l.waiting.Load(); since != 0 {
-				left -= time.Since(l.base) - time.Duration(since)
-			}
-			if left <= 0 {
-				a.expire(b.gapCause)
-				return
-			}
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if !l.over {
-				timer.Reset(left)
-			}
-		})
-		l.timers = append(l.timers, timer)
-	}
-	if b.forTotal > 0 {
-		left := b.forTotal - time.Duration(a.pool.now()-a.start)
-		l.timers = append(l.timers, time.AfterFunc(left, func() { a.expire(b.totalCause) }))
-	}
-}
-
-// expire cancels the context of an attempt that streams.
-func (a *attempt) expire(cause error) {
-	if armed := a.arm(); armed.cause != nil {
-		armed.cause(cause)
-	}
-}
-
 // broke explains what ended a stream after n chunks were delivered. Whose doing
 // it was is read off the contexts first; else, that the answer is not whole is
 // what counts, with the cause behind it.
@@ -221,29 +258,32 @@ func (a *attempt) broke(err error, n int) error {
 	case a.call.parent.Err() != nil:
 		_, e := a.explain(err)
 		return e
-	case errors.Is(err, errAbandoned), a.Err() != nil && errors.Is(context.Cause(a), errAbandoned):
+	case errors.Is(err, errAbandoned), a.abandoned():
 		return a.failed(Canceled, errAbandoned, errAbandoned.Error())
 	case errors.Is(err, errPanicked):
-		return a.failed(Unknown, err, after(errPanicked.Error(), n))
+		e := a.failed(Unknown, err, after(errPanicked.Error(), n))
+		e.Delivered = n
+		return e
 	case a.timedOut() == nil && nested(err):
 		return err
 	case a.timedOut() == nil && errors.Is(err, errNoEnd):
-		return a.failed(Truncated, err, after(errNoEnd.Error(), n))
+		e := a.failed(Truncated, err, after(errNoEnd.Error(), n))
+		e.Delivered = n
+		return e
 	}
 	kind, cause := a.explain(err)
 	if kind == Canceled || n == 0 {
 		return cause
 	}
 	e := a.failed(Truncated, cause, after(kind.String(), n))
+	e.Delivered = n
 	e.cut = !kind.Against() // what a filter or a limit broke off says nothing about the model
 	if c, ok := errors.AsType[*Error](cause); ok {
 		e.Status, e.Code, e.RequestID, e.RetryAfter = c.Status, c.Code, c.RequestID, c.RetryAfter
 		if c.reason != "" && kind == TimedOut {
 			e.reason = after(c.reason, n)
 		}
+		e.overall = c.overall
 	}
 	return e
 }
-
-// watch sees to it that a stream which is lost is settled.
-func watch[T any](s *T, l *life) { runtime.AddCleanup(s, (*life).leak, l) }

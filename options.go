@@ -135,7 +135,7 @@ func (c *Call) restrict(pinned string) error {
 func (c *Call) bound() {
 	if c.opts != nil && c.opts.Timeout != 0 {
 		if c.opts.Timeout > 0 {
-			c.limit(c.opts.Timeout, &timeoutError{"CallOptions.Timeout", c.opts.Timeout})
+			c.limit(c.opts.Timeout, &timeoutError{setting: "CallOptions.Timeout", after: c.opts.Timeout})
 		}
 		return
 	}
@@ -155,5 +155,5 @@ func (c *Call) limit(d time.Duration, cause *timeoutError) {
 		return
 	}
 	t := c.record()
-	t.limit, t.limitCause = c.start+int64(d), cause
+	t.limit, t.limitCause, t.span = c.start+int64(d), cause, int64(d)
 }

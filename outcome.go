@@ -36,7 +36,7 @@ func (c *Call) sum(answered bool, skipped []Verdict, took time.Duration) Report 
 	t := c.record()
 	rep := Report{
 		Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
-		Duration: took, Generation: c.table.roster.config, LastResort: answered && c.lastResort,
+		Duration: took, Generation: c.table.roster.config, LastResort: answered && c.lastResort, Rescued: t.rescued,
 	}
 	if answered {
 		rep.Model = c.model
@@ -50,20 +50,26 @@ func (c *Call) sum(answered bool, skipped []Verdict, took time.Duration) Report 
 // hold keeps the call open as long as its stream.
 func (c *Call) hold(l *life, rep *Report) {
 	c.state = callHeld
+	t := c.record()
+	t.life, t.answered, t.began = l, c.model, c.start
+	if n := len(l.followers); n > 0 {
+		t.began = l.followers[n-1].attempt.start
+	}
 	begun := c.sum(true, nil, time.Duration(c.clock-c.start))
 	if rep != nil {
 		*rep = begun
 	}
 	l.tell(begun)
-	l.onEnd(func(err error) {
+	l.holdFor(c, func(err error) {
 		defer func() {
 			c.state = callOpen
 			c.over()
 		}()
+		c.model = t.answered
 		var whole Report
 		_ = c.conclude(err, &whole)
-		whole.Model = begun.Model
-		l.tell(whole)
+		whole.Model = c.model
+		t.life.tell(whole)
 	})
 }
 

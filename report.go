@@ -21,6 +21,7 @@ type Report struct {
 
 	Substituted bool // answered by another name than was asked for
 	LastResort  bool // answered by a model that was held
+	Rescued     bool // a stream that broke, and went on; see [Stream.All]
 	Defaulted   bool // answered by Hooks.Default
 	Bypassed    bool // the library was out of the path
 }
@@ -46,6 +47,7 @@ func (r Report) LogValue() slog.Value {
 	}
 	flag("substituted", r.Substituted)
 	flag("lastResort", r.LastResort)
+	flag("rescued", r.Rescued)
 	flag("defaulted", r.Defaulted)
 	flag("bypassed", r.Bypassed)
 	return slog.GroupValue(attrs...)
@@ -121,7 +123,13 @@ type trail struct {
 
 	limit      int64         // of a call that streams, until its first chunk; 0 for none
 	limitCause *timeoutError // of it
+	span       int64         // that the call had until then
 	timer      *time.Timer   // of the attempt under way, until its first chunk
+	life       *life         // of the stream that holds the call
+	began      int64         // the attempt that brought it first
+	answered   *Model        // that it comes from
+	rescued    bool          // it broke, and went on
+	how        string        // the next attempt comes about, if not by a layer
 	attempts   []Attempt
 	tried      []uint16 // positions beyond what Call.tried holds
 	refused    []Verdict

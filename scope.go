@@ -101,9 +101,14 @@ var streaming = &timeoutError{}
 type timeoutError struct {
 	setting string
 	after   time.Duration
+	overall bool // it bounds all of a stream
+	slow    bool // it bounds not the time but the rate
 }
 
 func (e *timeoutError) Error() string {
+	if e.slow {
+		return "too slow over " + e.after.String() + " (" + e.setting + ")"
+	}
 	return "timed out after " + e.after.String() + " (" + e.setting + ")"
 }
 

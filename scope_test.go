@@ -229,7 +229,7 @@ func TestContextRaces(t *testing.T) {
 	require.NoError(t, err)
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &scope{parent: ctx, pool: pool, deadline: pool.now() + int64(time.Hour), cause: &timeoutError{"x", time.Hour}}
+		s := &scope{parent: ctx, pool: pool, deadline: pool.now() + int64(time.Hour), cause: &timeoutError{setting: "x", after: time.Hour}}
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() { <-s.Done() })

@@ -2,12 +2,11 @@ package resilience
 
 import (
 	"context"
-	"io"
 	"iter"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // A Stream is a response that has started: its first meaningful chunk is here.
@@ -16,65 +15,17 @@ import (
 //
 // One goroutine reads. Close, Model and Report may be called from others.
 type Stream[Chunk any] struct {
-	life  *life
-	hooks marks[Chunk]
-	next  func() (Chunk, error, bool)
-	head  []Chunk // read before the stream was handed out
-
-	complete  bool // its end marker was seen
+	feed      atomic.Pointer[feed[Chunk]] // another one after a rescue
+	lost      runtime.Cleanup             // while nobody reads
 	delivered int
+	kept      kept[Chunk]
 	closed    atomic.Bool
 
 	mu      sync.Mutex
 	reading bool
 	ended   bool
+	halt    func() // a rescue that is under way
 }
-
-// StreamHooks tell what the chunks of a source of streams mean. They are given
-// with the source, since end markers do not survive conversion. All are
-// optional.
-type StreamHooks[Req, Chunk any] struct {
-	// Meaningful reports whether a chunk carries part of the answer, unlike
-	// keep-alives and roles. The default is that all do.
-	Meaningful func(Chunk) bool
-	// Terminal reports whether a chunk ends a whole answer. A stream that ends
-	// without one is [Truncated]. Without Terminal any end will do.
-	Terminal func(Chunk) bool
-	// Usage reports the tokens that a chunk tells of, if it does. Of several
-	// reports the last number counts that is not 0, field by field.
-	Usage func(Chunk) (Usage, bool)
-}
-
-// marks are StreamHooks without the request's type, all of them set.
-type marks[Chunk any] struct {
-	meaningful func(Chunk) bool
-	terminal   func(Chunk) bool
-	usage      func(Chunk) (Usage, bool)
-	marked     bool // there is an end marker
-}
-
-func marksOf[Req, Chunk any](hooks []StreamHooks[Req, Chunk]) marks[Chunk] {
-	m := marks[Chunk]{
-		meaningful: func(Chunk) bool { return true },
-		terminal:   func(Chunk) bool { return false },
-		usage:      func(Chunk) (Usage, bool) { return Usage{}, false },
-	}
-	for _, h := range hooks {
-		if h.Meaningful != nil {
-			m.meaningful = h.Meaningful
-		}
-		if h.Terminal != nil {
-			m.terminal, m.marked = h.Terminal, true
-		}
-		if h.Usage != nil {
-			m.usage = h.Usage
-		}
-	}
-	return m
-}
-
-// maxHead is how many chunks may come before one that means something.
-const maxHead = 1 << 14
 
 // StreamOf makes a caller of a function that streams, as [FuncOf] makes one of
 // a function that does not. The call succeeds at the first meaningful chunk,
@@ -92,78 +43,32 @@ func StreamOf[Req, Chunk any](
 	}
 }
 
-// start reads a source up to its first meaningful chunk.
-func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Context) iter.Seq2[Chunk, error]) (*Stream[Chunk], error) {
-	l := &life{base: time.Now()}
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if ok {
-		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = n.latest(u) }) }
-	}
-	if ok && a.call.streams {
-		l.ctx, l.cancel = ctx, a.expire
-	} else { // nobody else ends this context
-		l.ctx, l.cancel = context.WithCancelCause(ctx)
-		l.onEnd(func(error) { l.cancel(context.Canceled) })
-	}
-	next, stop := iter.Pull2(open(l.ctx))
-	l.stop = stop
-	s := &Stream[Chunk]{life: l, hooks: m, next: next}
-	started := false
-	defer func() {
-		if !started { // also on a panic of the source
-			stop()
-			if ctx != l.ctx {
-				l.cancel(context.Canceled)
-			}
-		}
-	}()
-	for {
-		chunk, err, ok := next()
-		switch {
-		case err != nil:
-			return nil, err
-		case !ok && l.ctx.Err() != nil:
-			return nil, context.Cause(l.ctx)
-		case !ok && m.marked && !s.complete:
-			return nil, &flawed{Truncated, errNoEnd, errNoEnd.Error()}
-		case !ok:
-			return nil, &flawed{Malformed, io.ErrUnexpectedEOF, "a stream without an answer"}
-		case len(s.head) == maxHead:
-			return nil, &flawed{Malformed, io.ErrNoProgress, strconv.Itoa(maxHead) + " chunks without an answer"}
-		}
-		s.head = append(s.head, chunk)
-		s.see(chunk)
-		if m.meaningful(chunk) {
-			break
-		}
-	}
-	started = true
-	watch(s, l)
-	return s, nil
-}
-
-// see notes what a chunk tells beside the answer.
-func (s *Stream[Chunk]) see(chunk Chunk) {
-	s.complete = s.complete || s.hooks.terminal(chunk)
-	if u, ok := s.hooks.usage(chunk); ok && s.life.usage != nil {
-		s.life.usage(u)
-	}
-}
-
 func (s *Stream[Chunk]) alive() *life {
 	if s == nil {
 		return nil
 	}
-	return s.life
+	if f := s.feed.Load(); f != nil {
+		return f.life
+	}
+	return nil
 }
 
 // All returns the chunks, those before the first meaningful one included. An
 // error ends them: an [*Error] whose kind is [Truncated] if the answer is not
 // whole, with what broke it behind it; [Canceled] if the caller's context
-// ended or the stream was closed. Nothing is replayed. Leaving the loop closes
-// the stream; a second loop gets nothing.
+// ended or the stream was closed. Leaving the loop closes the stream; a second
+// loop gets nothing.
+//
+// Nothing is replayed. An answer that breaks goes on without the reader's
+// notice where the source's hooks allow it: by [StreamHooks].Resume at another
+// model, or at the same one if there is no other; else, or if the models refuse
+// that, by asking for it once more, if it then begins with the text that was
+// delivered ([StreamHooks].Text). Each way costs one of the call's extra
+// attempts, and must begin within the time that the call had for its first
+// chunk. What does not succeed leaves the error that broke the stream. So does
+// a stream of more than 16,384 chunks, or 1 MiB of text.
 func (s *Stream[Chunk]) All() iter.Seq2[Chunk, error] {
-	return s.chunks(func(err error) error { return s.life.explain(err, s.delivered) })
+	return s.chunks(func(err error) error { return s.alive().explain(err, s.delivered) })
 }
 
 // chunks are those of All, with what explain makes of an error.
@@ -174,10 +79,16 @@ func (s *Stream[Chunk]) chunks(explain func(error) error) iter.Seq2[Chunk, error
 		}
 		err := errPanicked // whoever runs while it stands is to blame for leaving
 		defer func() { s.leave(err) }()
+		f := s.feed.Load()
 		for {
-			chunk, e, ok := s.read()
+			chunk, e, ok := f.read()
 			if e != nil || !ok || s.closed.Load() {
-				if err = s.outcome(e); err != nil {
+				broke := s.outcome(e)
+				if broke != nil && s.rescue(broke) {
+					f = s.feed.Load()
+					continue
+				}
+				if err = broke; err != nil {
 					err = explain(err)
 					s.leave(err)
 					var none Chunk
@@ -186,6 +97,9 @@ func (s *Stream[Chunk]) chunks(explain func(error) error) iter.Seq2[Chunk, error
 				return
 			}
 			s.delivered++
+			if !s.kept.noList || !s.kept.noText {
+				s.kept.add(&f.marks, chunk)
+			}
 			err = errAbandoned
 			if !yield(chunk, nil) {
 				return
@@ -197,35 +111,21 @@ func (s *Stream[Chunk]) chunks(explain func(error) error) iter.Seq2[Chunk, error
 
 // outcome is what the end of the source means, where e is its error, if any.
 func (s *Stream[Chunk]) outcome(e error) error {
+	f := s.feed.Load()
 	switch {
-	case s.complete: // what comes after the whole answer does not matter
+	case f.complete: // what comes after the whole answer does not matter
 		return nil
 	case s.closed.Load():
 		return errAbandoned
 	case e != nil:
 		return e
-	case s.life.ctx.Err() != nil:
-		return context.Cause(s.life.ctx)
-	case s.hooks.marked:
+	case f.life.ctx.Err() != nil:
+		return context.Cause(f.life.ctx)
+	case f.marked:
 		return errNoEnd
 	default:
 		return nil
 	}
-}
-
-// read returns the next chunk, with a note of since when it waits.
-func (s *Stream[Chunk]) read() (chunk Chunk, err error, ok bool) { //nolint:revive // as iter.Pull2 has it
-	if len(s.head) > 0 {
-		chunk, s.head = s.head[0], s.head[1:]
-		return chunk, nil, true
-	}
-	s.life.waiting.Store(int64(time.Since(s.life.base)) + 1)
-	chunk, err, ok = s.next()
-	s.life.waiting.Store(0)
-	if ok && err == nil {
-		s.see(chunk)
-	}
-	return chunk, err, ok
 }
 
 // enter makes the caller the stream's reader.
@@ -249,16 +149,17 @@ func (s *Stream[Chunk]) leave(err error) {
 	}
 	s.reading, s.ended = false, true
 	s.mu.Unlock()
+	f := s.feed.Load()
 	if err == errAbandoned || err == errPanicked { //nolint:errorlint // as they are, not explained yet
-		if s.complete && err == errAbandoned { //nolint:errorlint // likewise
+		if f.complete && err == errAbandoned { //nolint:errorlint // likewise
 			err = nil
 		} else {
-			err = s.life.explain(err, s.delivered)
+			err = f.life.explain(err, s.delivered)
 		}
-		s.life.cancel(errAbandoned)
+		f.life.cancel(errAbandoned)
 	}
-	defer s.life.end(err)
-	s.life.stop()
+	defer f.life.end(err)
+	f.life.stop()
 }
 
 // Close abandons what is left of the stream; its slot is free then. While
@@ -266,7 +167,8 @@ func (s *Stream[Chunk]) leave(err error) {
 // the reader gets no more than the end. Closing a stream that is over, or nil,
 // does nothing.
 func (s *Stream[Chunk]) Close() error {
-	if s == nil || s.life == nil {
+	l := s.alive()
+	if l == nil {
 		return nil
 	}
 	s.closed.Store(true)
@@ -274,24 +176,27 @@ func (s *Stream[Chunk]) Close() error {
 		s.leave(errAbandoned)
 		return nil
 	}
-	s.life.cancel(errAbandoned)
+	l.cancel(errAbandoned)
+	s.mu.Lock()
+	halt := s.halt
+	s.mu.Unlock()
+	if halt != nil {
+		halt()
+	}
 	return nil
 }
 
 // Model returns the model that is answering, nil outside of a pool.
 func (s *Stream[Chunk]) Model() *Model {
-	if len(s.life.followers) == 0 {
+	l := s.alive()
+	if len(l.followers) == 0 {
 		return nil
 	}
-	return s.life.followers[0].attempt.model
+	return l.followers[0].attempt.model
 }
 
 // Report says how the call went. It is complete once the stream has ended.
-func (s *Stream[Chunk]) Report() Report {
-	s.life.mu.Lock()
-	defer s.life.mu.Unlock()
-	return s.life.report
-}
+func (s *Stream[Chunk]) Report() Report { return s.alive().told() }
 
 // after adds to a reason how much was delivered.
 func after(reason string, n int) string { return reason + " after " + strconv.Itoa(n) + " chunks" }

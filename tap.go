@@ -10,8 +10,9 @@ import (
 
 // Tap returns a transport that does what base does and notes on the attempt
 // that a request belongs to the status, the headers and the provider's request
-// ID, so that they are known even where an SDK hides them. It changes nothing.
-// A nil base is [http.DefaultTransport].
+// ID, so that they are known even where an SDK hides them. It changes nothing,
+// except that [Timeouts].Connect holds where a tap is. A nil base is
+// [http.DefaultTransport].
 //
 //	client := openai.NewClient(option.WithHTTPClient(&http.Client{Transport: resilience.Tap(nil)}))
 //
@@ -30,11 +31,30 @@ type tap struct{ base http.RoundTripper }
 
 // RoundTrip implements [http.RoundTripper].
 func (t tap) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(req)
-	if a, ok := req.Context().Value(attemptKey{}).(*attempt); ok {
-		a.heard(req, resp)
+	a, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return t.base.RoundTrip(req)
 	}
+	timer := a.connecting()
+	resp, err := t.base.RoundTrip(req)
+	if timer != nil {
+		timer.Stop()
+	}
+	a.heard(req, resp)
 	return resp, err
+}
+
+// connecting bounds the time until a stream's headers.
+func (a *attempt) connecting() *time.Timer {
+	t := a.pool.timeouts.Load()
+	if t == nil || t.observe || !a.call.streams || a.notes().firstChunk > 0 {
+		return nil
+	}
+	b := t.of(a.call)
+	if b.forConnect <= 0 {
+		return nil
+	}
+	return time.AfterFunc(b.forConnect, func() { a.expire(b.connectCause) })
 }
 
 // heard is what a tap notes.

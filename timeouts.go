@@ -26,9 +26,16 @@ type Timeouts struct {
 	Call    time.Duration `json:"call" default:"2m"`     // the whole call, or until a stream's first chunk
 	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt that does not stream
 
+	Connect    time.Duration `json:"connect"`                  // until a stream's headers, where a [Tap] sees them; off
 	FirstChunk time.Duration `json:"firstChunk" default:"30s"` // until a stream's first meaningful chunk
 	Gap        time.Duration `json:"gap" default:"30s"`        // that a reader waits for a chunk of a stream
+	MinRate    float64       `json:"minRate"`                  // meaningful chunks a second, while a reader waits for them, over a Gap; off
 	Total      time.Duration `json:"total"`                    // a whole stream; off
+
+	// HoldBack keeps back the beginning of a stream, from its first meaningful
+	// chunk, so that what breaks within that time is retried or moved on like any
+	// call; off. It ends with the first chunk after it.
+	HoldBack time.Duration `json:"holdBack"`
 
 	// ObserveOnly bounds nothing, and reports what would have been cut short
 	// as an [EventWarning] with Would set.
@@ -49,9 +56,12 @@ type timeouts struct {
 
 // bounds are the limits of one operation, with the errors that name them.
 type bounds struct {
-	forCall, forAttempt, forFirst, forGap, forTotal           time.Duration
-	callCause, attemptCause, firstCause, gapCause, totalCause *timeoutError
-	ops                                                       map[string]*bounds
+	forCall, forAttempt, forConnect, forFirst, forGap, forPace, forTotal, holdBack time.Duration
+
+	callCause, attemptCause, connectCause, firstCause, gapCause, paceCause, totalCause *timeoutError
+
+	minRate float64
+	ops     map[string]*bounds
 }
 
 // Install implements [Feature].
@@ -108,31 +118,47 @@ func (t Timeouts) prepare(path string) (*timeouts, error) {
 }
 
 func (t Timeouts) bounds(setting string) bounds {
-	return bounds{
-		forCall: t.Call, callCause: &timeoutError{setting + ".Call", t.Call},
-		forAttempt: t.Attempt, attemptCause: &timeoutError{setting + ".Attempt", t.Attempt},
-		forFirst: t.FirstChunk, firstCause: &timeoutError{setting + ".FirstChunk", t.FirstChunk},
-		forGap: t.Gap, gapCause: &timeoutError{setting + ".Gap", t.Gap},
-		forTotal: t.Total, totalCause: &timeoutError{setting + ".Total", t.Total},
+	cause := func(name string, d time.Duration) *timeoutError {
+		return &timeoutError{setting: setting + "." + name, after: d}
 	}
+	b := bounds{
+		forCall: t.Call, callCause: cause("Call", t.Call),
+		forAttempt: t.Attempt, attemptCause: cause("Attempt", t.Attempt),
+		forConnect: t.Connect, connectCause: cause("Connect", t.Connect),
+		forFirst: t.FirstChunk, firstCause: cause("FirstChunk", t.FirstChunk),
+		forGap: t.Gap, gapCause: cause("Gap", t.Gap),
+		forPace: t.Gap, minRate: t.MinRate,
+		forTotal: t.Total, totalCause: cause("Total", t.Total),
+		holdBack: t.HoldBack,
+	}
+	if t.Gap <= 0 {
+		b.forPace = paceSpan
+	}
+	b.paceCause = cause("MinRate", b.forPace)
+	b.paceCause.slow, b.totalCause.overall = true, true
+	return b
 }
+
+// paceSpan is over what MinRate goes if Gap is off.
+const paceSpan = 30 * time.Second
 
 // credit makes what over does not set name the setting that it comes from.
 func (b *bounds) credit(over Timeouts, from *bounds) {
-	if over.Call == 0 {
-		b.callCause = from.callCause
-	}
-	if over.Attempt == 0 {
-		b.attemptCause = from.attemptCause
-	}
-	if over.FirstChunk == 0 {
-		b.firstCause = from.firstCause
-	}
-	if over.Gap == 0 {
-		b.gapCause = from.gapCause
-	}
-	if over.Total == 0 {
-		b.totalCause = from.totalCause
+	for _, c := range []struct {
+		set        bool
+		mine, from **timeoutError
+	}{
+		{over.Call != 0, &b.callCause, &from.callCause},
+		{over.Attempt != 0, &b.attemptCause, &from.attemptCause},
+		{over.Connect != 0, &b.connectCause, &from.connectCause},
+		{over.FirstChunk != 0, &b.firstCause, &from.firstCause},
+		{over.Gap != 0, &b.gapCause, &from.gapCause},
+		{over.MinRate != 0 || over.Gap != 0, &b.paceCause, &from.paceCause},
+		{over.Total != 0, &b.totalCause, &from.totalCause},
+	} {
+		if !c.set {
+			*c.mine = *c.from
+		}
 	}
 }
 

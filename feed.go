@@ -1,0 +1,126 @@
+package resilience
+
+import (
+	"context"
+	"io"
+	"iter"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// feed is what a stream's chunks come from: one response of one model.
+type feed[Chunk any] struct {
+	marks[Chunk]
+	life     *life
+	next     func() (Chunk, error, bool)
+	head     []Chunk // read ahead
+	complete bool    // its end marker was seen
+}
+
+// maxHead is how many chunks are read ahead.
+const maxHead = 1 << 14
+
+// start reads a source up to its first meaningful chunk.
+func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Context) iter.Seq2[Chunk, error]) (*Stream[Chunk], error) {
+	l := &life{base: time.Now()}
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if ok {
+		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = n.latest(u) }) }
+	}
+	if ok && a.call.streams {
+		l.ctx, l.cancel = ctx, a.expire
+	} else { // nobody else ends this context
+		l.ctx, l.cancel = context.WithCancelCause(ctx)
+		l.onEnd(func(error) { l.cancel(context.Canceled) })
+	}
+	next, stop := iter.Pull2(open(l.ctx))
+	l.stop = stop
+	f := &feed[Chunk]{marks: m, life: l, next: next}
+	started := false
+	defer func() {
+		if !started { // also on a panic of the source
+			stop()
+			if ctx != l.ctx {
+				l.cancel(context.Canceled)
+			}
+		}
+	}()
+	for {
+		more, err := f.ahead()
+		switch {
+		case err != nil:
+			return nil, err
+		case !more:
+			return nil, &flawed{Malformed, io.ErrUnexpectedEOF, "a stream without an answer"}
+		case len(f.head) > maxHead:
+			return nil, &flawed{Malformed, io.ErrNoProgress, strconv.Itoa(maxHead) + " chunks without an answer"}
+		}
+		if m.meaningful(f.head[len(f.head)-1]) {
+			break
+		}
+	}
+	started = true
+	s := &Stream[Chunk]{}
+	s.feed.Store(f)
+	s.lost = runtime.AddCleanup(s, (*life).leak, l)
+	return s, nil
+}
+
+// ahead reads a chunk before the reader asks for it, and reports whether there
+// was one, or what broke the answer.
+func (f *feed[Chunk]) ahead() (bool, error) {
+	chunk, err, ok := f.pull()
+	switch {
+	case err != nil:
+		return false, err
+	case !ok && f.life.ctx.Err() != nil:
+		return false, context.Cause(f.life.ctx)
+	case !ok && f.marked && !f.complete:
+		return false, &flawed{Truncated, errNoEnd, errNoEnd.Error()}
+	case ok:
+		f.head = append(f.head, chunk)
+	}
+	return ok, nil
+}
+
+// readAhead reads until d has passed or the answer is whole.
+func (s *Stream[Chunk]) readAhead(d time.Duration) error {
+	f := s.feed.Load()
+	for start := time.Now(); !f.complete && len(f.head) < maxHead && time.Since(start) < d; {
+		if more, err := f.ahead(); !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns the next chunk.
+func (f *feed[Chunk]) read() (chunk Chunk, err error, ok bool) { //nolint:revive // as iter.Pull2 has it
+	if len(f.head) > 0 {
+		chunk, f.head = f.head[0], f.head[1:]
+		return chunk, nil, true
+	}
+	return f.pull()
+}
+
+// pull takes a chunk from the source, with a note of since when it waits, and
+// notes what the chunk tells beside the answer.
+func (f *feed[Chunk]) pull() (chunk Chunk, err error, ok bool) { //nolint:revive // likewise
+	l := f.life
+	began := time.Since(l.base)
+	l.waiting.Store(int64(began) + 1)
+	chunk, err, ok = f.next()
+	l.waiting.Store(0)
+	if !ok || err != nil {
+		return chunk, err, ok
+	}
+	f.complete = f.complete || f.terminal(chunk)
+	if u, told := f.usage(chunk); told && l.usage != nil {
+		l.usage(u)
+	}
+	if len(l.paces) > 0 && !f.complete {
+		err = l.keepsPace(time.Since(l.base)-began, f.meaningful(chunk))
+	}
+	return chunk, err, ok
+}

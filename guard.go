@@ -1,0 +1,119 @@
+package resilience
+
+import "time"
+
+// wait bounds an attempt that streams, until its first meaningful chunk.
+func (a *attempt) wait(t *timeouts) {
+	rec := a.call.record()
+	d, cause := time.Duration(0), (*timeoutError)(nil)
+	if t != nil {
+		d, cause = t.firstChunk(a.call)
+		d, cause = a.share(t, d, cause)
+	}
+	if rec.limit != 0 {
+		if left := time.Duration(rec.limit - a.start); d <= 0 || left < d {
+			d, cause = max(left, 1), rec.limitCause
+		}
+	}
+	if t != nil && !t.observe {
+		if b := t.of(a.call); b.forTotal > 0 {
+			if left := a.totalLeft(b); d <= 0 || left < d {
+				d, cause = max(left, 1), b.totalCause
+			}
+		}
+	}
+	rec.timer = nil
+	if cause != nil && d > 0 {
+		rec.timer = time.AfterFunc(d, func() { a.expire(cause) })
+	}
+}
+
+// holdBack is how long a stream that has begun is held back.
+func (a *attempt) holdBack() time.Duration {
+	t := a.pool.timeouts.Load()
+	if t == nil || t.observe {
+		return 0
+	}
+	return t.of(a.call).holdBack
+}
+
+// guard starts what watches over an attempt while its stream is read.
+func (l *life) guard(a *attempt) {
+	t := a.pool.timeouts.Load()
+	if t == nil || t.observe {
+		return
+	}
+	b := t.of(a.call)
+	if b.minRate > 0 {
+		l.paces = append(l.paces, &pace{attempt: a, bounds: b})
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b.forGap > 0 {
+		var timer *time.Timer
+		timer = time.AfterFunc(b.forGap, func() {
+			left := b.forGap
+			if since := l.waiting.Load(); since != 0 {
+				left -= time.Since(l.base) - time.Duration(since)
+			}
+			if left <= 0 {
+				a.expire(b.gapCause)
+				return
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if !l.over {
+				timer.Reset(left)
+			}
+		})
+		l.timers = append(l.timers, timer)
+	}
+	if b.forTotal > 0 {
+		l.timers = append(l.timers, time.AfterFunc(a.totalLeft(b), func() { a.expire(b.totalCause) }))
+	}
+}
+
+// totalLeft is how long the stream may go on. It began with the attempt that
+// brought its first chunk, whatever has rescued it since.
+func (a *attempt) totalLeft(b *bounds) time.Duration {
+	since := a.start
+	if t := a.call.record(); t.life != nil {
+		since = t.began
+	}
+	return b.forTotal - time.Duration(a.pool.now()-since)
+}
+
+// pace is how fast the chunks of an attempt come.
+type pace struct {
+	*bounds
+	attempt *attempt
+	waited  time.Duration // for chunks, since the count began
+	chunks  int
+}
+
+// keepsPace notes a chunk that the reader has waited for, and returns an error
+// if too few come in that time.
+func (l *life) keepsPace(waited time.Duration, meaningful bool) error {
+	for _, p := range l.paces {
+		p.waited += waited
+		if meaningful {
+			p.chunks++
+		}
+		if p.waited < p.forPace {
+			continue
+		}
+		if float64(p.chunks) < p.minRate*p.waited.Seconds() {
+			p.attempt.expire(p.paceCause)
+			return p.paceCause
+		}
+		p.waited, p.chunks = 0, 0
+	}
+	return nil
+}
+
+// expire cancels the context of an attempt that streams.
+func (a *attempt) expire(cause error) {
+	if armed := a.arm(); armed.cause != nil {
+		armed.cause(cause)
+	}
+}
