@@ -95,7 +95,7 @@ func (bd Binding[Req, Resp]) apply(b *binding[Req, Resp]) error {
 		path, what = "client.bindProvider", bd.provider
 	}
 	if what == "" {
-		return &ConfigError{path, "the name is empty"}
+		return &ConfigError{"client", "a model's ID or a provider's name is empty"}
 	}
 	if bd.call == nil {
 		return &ConfigError{path + "." + what, "the caller is nil"}

@@ -267,7 +267,7 @@ func TestNewClientProblems(t *testing.T) {
 		"nil":      {p, append(echo("alpha"), nil), []string{"client: option 2 is nil"}},
 		"nil call": {p, []option{resilience.BindFunc[string, string]("alpha", nil), resilience.Bind[string, string]("beta", nil)}, []string{"client.bind.alpha: the caller is nil", "client.bind.beta: the caller is nil", "client: binds no model; give it a Bind, BindFunc or BindProvider"}},
 		"twice":    {p, echo("alpha", "alpha"), []string{"client.bind.alpha: is bound twice"}},
-		"no name":  {p, append(echo("alpha"), resilience.BindFunc("", says("x")), resilience.BindProvider[string, string]("x", nil)), []string{"client.bindProvider: the name is empty", "client.bindProvider.x: the caller is nil"}},
+		"no name":  {p, append(echo("alpha"), resilience.BindFunc("", says("x")), resilience.BindProvider[string, string]("x", nil)), []string{"client: a model's ID or a provider's name is empty", "client.bindProvider.x: the caller is nil"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := resilience.NewClient(c.pool, c.opts...)

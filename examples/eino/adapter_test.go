@@ -141,7 +141,7 @@ func TestNewRefuses(t *testing.T) {
 	for want, models := range map[string][]Model{
 		"eino.models.a: the model is nil": {{ID: "a"}},
 		"client: binds no model":          nil,
-		"the name is empty":               {{"", &scripted{}}},
+		"name is empty":                   {{"", &scripted{}}},
 		"client.bind.a: is bound twice":   {{"a", &scripted{}}, {"a", &scripted{}}},
 	} {
 		_, err := New(newPool(t), models...)

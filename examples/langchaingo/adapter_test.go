@@ -127,7 +127,7 @@ func TestNewRefuses(t *testing.T) {
 	for want, models := range map[string][]Model{
 		"langchaingo.models.a: the model is nil": {{ID: "a"}},
 		"client: binds no model":                 nil,
-		"the name is empty":                      {{Model: blue}},
+		"name is empty":                          {{Model: blue}},
 		"client.bind.a: is bound twice":          {{ID: "a", Model: blue}, {ID: "a", Model: blue}},
 	} {
 		_, err := New(newPool(t), models...)
