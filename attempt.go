@@ -82,12 +82,13 @@ func measure(ctx context.Context, c *Call) error {
 		}
 	}()
 	err := a.run()
-	returned = true
 	if err == nil && c.streams {
 		if err = a.started(); err == nil {
+			returned = true
 			return nil
 		}
 	}
+	returned = true
 	if err == nil {
 		a.end(0, false)
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {

@@ -45,7 +45,7 @@ type typed interface {
 	alive() *life                    // the stream that has begun, or nil
 	readAhead(d time.Duration) error // of it
 	request() any
-	resend(ctx context.Context, req any, broke error) (resp any, err error)
+	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	cost(m *Model, u Usage) float64
 }
 

@@ -90,21 +90,21 @@ func (x *exchange[Req, Resp]) readAhead(d time.Duration) error {
 func (x *exchange[Req, Resp]) request() any { return x.req }
 
 // resend makes another attempt of a call that a stream holds, with req, and
-// returns what that brings.
-func (x *exchange[Req, Resp]) resend(ctx context.Context, req any, broke error) (any, error) {
+// returns the stream that it brings, if it does.
+func (x *exchange[Req, Resp]) resend(ctx context.Context, req any, broke *Error) (next running, ok bool) {
 	asked := x.req
 	defer func() {
 		var none Resp
+		if l := x.alive(); l != nil && !ok {
+			l.abandon() // a layer kept it, or panicked
+		}
 		x.req, x.resp = asked, none
 	}()
-	x.req = req.(Req)
-	if err := x.Call.resend(ctx, broke); err != nil {
-		if l := x.alive(); l != nil {
-			l.abandon() // a layer kept it
-		}
-		return nil, err
+	x.req, _ = req.(Req) // a nil one has no type
+	if x.Call.resend(ctx, broke) != nil || x.alive() == nil {
+		return nil, false
 	}
-	return x.resp, nil
+	return any(x.resp).(running), true
 }
 
 // send makes a call. Rep, if there is one, is filled in at the end.

@@ -23,7 +23,7 @@ func (a *attempt) explain(err error) (Kind, error) {
 	}
 	if late := a.timedOut(); late != nil {
 		switch k := KindOf(err); k {
-		case Canceled, TimedOut, Unreachable, Unknown, Rejected:
+		case Canceled, TimedOut, Unreachable, Truncated, Unknown, Rejected:
 			e := a.failed(TimedOut, err, late.Error())
 			e.ended, e.cut, e.overall = context.DeadlineExceeded, a.ours(late) && a.short(late), late.overall
 			return TimedOut, e

@@ -34,7 +34,11 @@ func (a *attempt) holdBack() time.Duration {
 	if t == nil || t.observe {
 		return 0
 	}
-	return t.of(a.call).holdBack
+	d := t.of(a.call).holdBack
+	if limit := a.call.record().limit; limit != 0 {
+		d = min(d, time.Duration(limit-a.pool.now()))
+	}
+	return d
 }
 
 // guard starts what watches over an attempt while its stream is read.

@@ -11,6 +11,7 @@ import (
 // running is a response that has started and is not over yet: a *Stream.
 type running interface {
 	alive() *life
+	self() any // the *Stream, where it is embedded
 	readAhead(d time.Duration) error
 }
 
@@ -78,9 +79,9 @@ func (l *life) onEnd(fn func(error)) {
 }
 
 // holdFor makes c a call that is open until the stream's end, when fn is called.
-func (l *life) holdFor(c *Call, fn func(error)) {
+func (l *life) holdFor(c *Call, at int, fn func(error)) {
 	l.mu.Lock()
-	l.holds = append(l.holds, held{c, len(l.ends)})
+	l.holds = append(l.holds, held{c, at})
 	l.mu.Unlock()
 	l.onEnd(fn)
 }
@@ -146,7 +147,7 @@ func (l *life) adopt(old *life, i int) {
 	l.mu.Lock()
 	for _, h := range old.holds[i:] {
 		l.holds = append(l.holds, held{h.call, h.at - told + len(l.ends)})
-		h.call.trail.life = l
+		h.call.trail.life, h.call.trail.rescued = l, true
 	}
 	l.ends = append(l.ends, ends...)
 	l.mu.Unlock()
@@ -171,9 +172,12 @@ func each(fns []func(error), err error) {
 }
 
 // abandon settles a stream that nobody was given.
-func (l *life) abandon() {
-	l.cancel(errAbandoned)
-	_ = l.fail(errAbandoned)
+func (l *life) abandon() { l.drop(errAbandoned) }
+
+// drop is abandon for a cause of its own.
+func (l *life) drop(cause error) {
+	l.cancel(cause)
+	_ = l.fail(cause)
 }
 
 // fail settles a stream that broke before anybody was given it, and returns
@@ -258,6 +262,8 @@ func (a *attempt) broke(err error, n int) error {
 	case a.call.parent.Err() != nil:
 		_, e := a.explain(err)
 		return e
+	case errors.Is(err, errOtherText):
+		return a.failed(Canceled, errOtherText, errOtherText.Error())
 	case errors.Is(err, errAbandoned), a.abandoned():
 		return a.failed(Canceled, errAbandoned, errAbandoned.Error())
 	case errors.Is(err, errPanicked):

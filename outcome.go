@@ -60,7 +60,7 @@ func (c *Call) hold(l *life, rep *Report) {
 		*rep = begun
 	}
 	l.tell(begun)
-	l.holdFor(c, func(err error) {
+	l.holdFor(c, t.within, func(err error) {
 		defer func() {
 			c.state = callOpen
 			c.over()
@@ -76,6 +76,9 @@ func (c *Call) hold(l *life, rep *Report) {
 // final returns the one failed attempt's error if there is nothing to add, and
 // an [*ExhaustedError] otherwise. Refusals above LayerRoute stay what they are.
 func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration) error {
+	if e, ok := err.(*Error); ok && e.Delivered > 0 { //nolint:errorlint // what the reader of a stream got
+		return err
+	}
 	if len(skipped) == 0 && (len(t.attempts) == 0 || len(t.attempts) == 1 && t.attempts[0].Kind == KindOf(err)) {
 		return err
 	}

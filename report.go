@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -121,21 +122,36 @@ type trail struct {
 	window int  // a model needs a larger one
 	last   bool // this model is the last one
 
-	limit      int64         // of a call that streams, until its first chunk; 0 for none
-	limitCause *timeoutError // of it
-	span       int64         // that the call had until then
-	timer      *time.Timer   // of the attempt under way, until its first chunk
-	life       *life         // of the stream that holds the call
-	began      int64         // the attempt that brought it first
-	answered   *Model        // that it comes from
-	rescued    bool          // it broke, and went on
-	how        string        // the next attempt comes about, if not by a layer
+	limit      int64           // of a call that streams, until its first chunk; 0 for none
+	limitCause *timeoutError   // of it
+	span       int64           // that the call had until then
+	timer      *time.Timer     // of the attempt under way, until its first chunk
+	life       *life           // of the stream that holds the call
+	began      int64           // the attempt that brought it first
+	answered   *Model          // that it comes from
+	routed     context.Context // at LayerRoute
+	within     int             // of the stream's ends those of LayerRoute and below
+	broke      *Error          // why the call is on its way again
+	rescued    bool            // it broke, and went on
+	stays      int             // how often that was with the same model
+	how        string          // the next attempt comes about, if not by a layer
 	attempts   []Attempt
 	tried      []uint16 // positions beyond what Call.tried holds
 	refused    []Verdict
 	wait       time.Duration
 	usage      Usage
 	cost       float64
+}
+
+// route notes with what context a call came to LayerRoute, and how much of what
+// is to be told at the end of its stream is of the layers from there on.
+func (t *trail) route(ctx context.Context, l *life) {
+	t.routed = ctx
+	if l != nil {
+		l.mu.Lock()
+		t.within = len(l.ends)
+		l.mu.Unlock()
+	}
 }
 
 // hush stops the timer of an attempt that is over before its first chunk.

@@ -2,7 +2,9 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 )
 
 // kept is what a stream remembers of what it delivered, so that it can go on
@@ -50,7 +52,7 @@ func (m *marks[Chunk]) textOf(chunk Chunk) (*Chunk, *string) {
 
 // rescue goes on with another response after err broke this one, and reports
 // whether there is one. Of nested calls the innermost that can sees to it; the
-// outer ones notice nothing. Those that cannot have ended when it returns.
+// outer ones notice nothing. Those within it have ended when it returns.
 func (s *Stream[Chunk]) rescue(err error) bool {
 	f := s.feed.Load()
 	l := f.life
@@ -58,13 +60,16 @@ func (s *Stream[Chunk]) rescue(err error) bool {
 		return false
 	}
 	for i := range l.holds {
-		broke := l.explainTo(i, err, s.delivered)
-		if !mendable(broke) {
-			return false
+		broke, ok := mendable(l.explainTo(i, err, s.delivered))
+		if !ok || s.closed.Load() {
+			continue
 		}
 		l.stop()
 		l.settle(l.holds[i].at, broke)
-		if next := s.again(l.holds[i].call, &f.marks, broke); next != nil {
+		l.waiting.Store(int64(time.Since(l.base)) + 1) // the gap of an outer attempt goes on
+		next := s.again(l.holds[i].call, &f.marks, broke)
+		l.waiting.Store(0)
+		if next != nil {
 			next.life.adopt(l, i)
 			s.feed.Store(next)
 			if s.closed.Load() {
@@ -77,23 +82,24 @@ func (s *Stream[Chunk]) rescue(err error) bool {
 }
 
 // mendable reports whether another response may serve where err ended one.
-func mendable(err error) bool {
+func mendable(err error) (*Error, bool) {
 	e, ok := err.(*Error)
 	if !ok || e.Kind != Truncated || e.overall {
-		return false
+		return e, false
 	}
 	switch KindOf(e.Err) {
 	case Invalid, TooLong, Filtered, Canceled:
-		return false
+		return e, false
 	default:
-		return true
+		return e, true
 	}
 }
 
 // again makes attempts of c, first for the rest of the answer, then for all of
 // it, until one can take the place of what broke, and returns that.
-func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke error) (next *feed[Chunk]) {
-	ctx, halt := context.WithCancelCause(c)
+func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke *Error) (next *feed[Chunk]) {
+	t := c.record()
+	ctx, halt := context.WithCancelCause(t.routed)
 	s.halting(func() { halt(errAbandoned) })
 	from := c.model
 	defer func() {
@@ -105,22 +111,17 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke error) (next *feed
 		next.life.onEnd(func(error) { halt(nil) })
 		c.rescued(from, broke)
 	}()
-	tried := c.triedSoFar()
-	req := c.typed.request()
+	tried, req := c.triedSoFar(), c.typed.request()
 	if m.resume != nil && !s.kept.noList {
-		if rest, ok := m.resume(req, s.kept.chunks); ok {
-			next, err := s.resend(ctx, c, rest, broke, "continued")
-			if next != nil {
+		if rest, ok := m.resume(req, s.kept.chunks); ok && ctx.Err() == nil {
+			if next = s.resend(ctx, c, rest, broke, "continued"); next != nil || !c.refused() {
 				return next
 			}
-			switch KindOf(err) {
-			case Invalid, TooLong, Filtered: // what was refused is the continuation
-				c.forget(tried)
-			}
+			c.forget(tried)
 		}
 	}
-	for m.text != nil && !s.kept.noText {
-		next, _ := s.resend(ctx, c, req, broke, "asked again")
+	for m.text != nil && !s.kept.noText && ctx.Err() == nil {
+		next := s.resend(ctx, c, req, broke, "asked again")
 		if next == nil {
 			return nil
 		}
@@ -129,7 +130,7 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke error) (next *feed
 		case same:
 			return next
 		case err == nil:
-			next.life.abandon()
+			next.life.drop(errOtherText)
 			return nil
 		case !KindOf(next.life.fail(err)).Elsewhere():
 			return nil
@@ -137,6 +138,8 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke error) (next *feed
 	}
 	return nil
 }
+
+var errOtherText = errors.New("began with another text")
 
 // halting says how Close ends a rescue.
 func (s *Stream[Chunk]) halting(halt func()) {
@@ -149,23 +152,38 @@ func (s *Stream[Chunk]) halting(halt func()) {
 }
 
 // resend makes an attempt of c and returns what it brought.
-func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke error, how string) (*feed[Chunk], error) {
-	c.record().how = how
-	resp, err := c.typed.resend(ctx, req, broke)
-	if err != nil {
-		return nil, err
-	}
-	next, ok := resp.(*Stream[Chunk])
+func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke *Error, how string) *feed[Chunk] {
+	t := c.record()
+	t.how, t.broke = how, broke
+	defer func() { t.how, t.broke = "", nil }()
+	r, ok := c.typed.resend(ctx, req, broke)
 	if !ok {
-		return nil, broke
+		return nil
+	}
+	next, ok := r.self().(*Stream[Chunk])
+	if !ok {
+		r.alive().abandon()
+		return nil
 	}
 	next.lost.Stop() // whoever reads s ends it
-	return next.feed.Load(), nil
+	return next.feed.Load()
 }
 
 // skip reads a text that is known, and reports whether it was the same, or what
 // ended the response before that was clear.
-func (f *feed[Chunk]) skip(known string) (bool, error) {
+func (f *feed[Chunk]) skip(known string) (same bool, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			_ = f.life.fail(errPanicked)
+		}
+	}()
+	same, err = f.compare(known)
+	returned = true
+	return same, err
+}
+
+func (f *feed[Chunk]) compare(known string) (bool, error) {
 	for {
 		chunk, err, ok := f.read()
 		switch {
@@ -178,6 +196,7 @@ func (f *feed[Chunk]) skip(known string) (bool, error) {
 		case !ok:
 			return false, nil
 		}
+		last := f.terminal(chunk)
 		rest, text := f.textOf(chunk)
 		n := min(len(*text), len(known))
 		if (*text)[:n] != known[:n] || *text == "" && f.meaningful(chunk) {
@@ -186,51 +205,9 @@ func (f *feed[Chunk]) skip(known string) (bool, error) {
 		if known = known[n:]; known != "" {
 			continue
 		}
-		if *text = (*text)[n:]; *text != "" {
+		if *text = (*text)[n:]; *text != "" || last {
 			f.head = append([]Chunk{*rest}, f.head...)
 		}
 		return true, nil
 	}
-}
-
-// resend sends a call that a stream holds on its way again: to another model if
-// it may go there, else to the same one.
-func (c *Call) resend(ctx context.Context, broke error) error {
-	t := c.record()
-	if t.limit != 0 {
-		t.limit = c.pool.now() + t.span
-	}
-	elsewhere := c.pool.router != nil && c.Remaining() > 0
-	if !elsewhere && !c.model.free(c.pool.now()) || !c.extra(broke, elsewhere) {
-		return broke
-	}
-	if elsewhere {
-		return c.pool.router(ctx, (*Route)(c), dispatch)
-	}
-	return dispatch(ctx, c)
-}
-
-// rescued notes that another response took the place of the one from a model.
-func (c *Call) rescued(from *Model, broke error) {
-	t := c.record()
-	t.rescued, t.answered = true, c.model
-	if c.pool.Wants(EventRescue) {
-		c.pool.Emit(c, Event{
-			Kind: EventRescue, From: from.id, To: c.model.id, Model: c.model, Attempt: int(c.attempts), Err: broke,
-		})
-	}
-}
-
-// before is which models a call had tried.
-type before struct{ inline, more, window int }
-
-func (c *Call) triedSoFar() before {
-	t := c.record()
-	return before{int(c.ntried), len(t.tried), t.window}
-}
-
-// forget lets the call try again what it has tried since.
-func (c *Call) forget(b before) {
-	t := c.record()
-	c.ntried, t.tried, t.window = uint8(b.inline), t.tried[:b.more], b.window
 }

@@ -80,6 +80,25 @@ func isNone(err error) bool {
 // is well, not what failed, so the pool's retry budget charges it less.
 func (r *Route) Extra(err error) bool { return r.Call().extra(err, true) }
 
+// Tried counts the models that the call has been at, or has passed by since a
+// reload took them away.
+func (r *Route) Tried() int {
+	n := int(r.ntried)
+	if r.trail != nil {
+		n += len(r.trail.tried)
+	}
+	return n
+}
+
+// Broke returns what broke the stream that the call is to go on with, or nil
+// if it is on its first way through the models.
+func (r *Route) Broke() error {
+	if r.trail == nil || r.trail.broke == nil {
+		return nil
+	}
+	return r.trail.broke
+}
+
 // Last says that the call goes to no other model after its present one, so that
 // layers below do not count on one.
 func (r *Route) Last() { r.Call().record().last = true }
@@ -187,6 +206,12 @@ func (c *Call) has(pos uint16) bool {
 
 // try makes e the call's model.
 func (c *Call) try(e entry) {
+	c.pass(e)
+	c.model, c.pos = e.model, e.pos
+}
+
+// pass counts e as tried.
+func (c *Call) pass(e entry) {
 	if int(c.ntried) < len(c.tried) {
 		c.tried[c.ntried] = e.pos
 		c.ntried++
@@ -194,11 +219,18 @@ func (c *Call) try(e entry) {
 		t := c.record()
 		t.tried = append(t.tried, e.pos)
 	}
-	c.model, c.pos = e.model, e.pos
 }
 
 // route is the handler at LayerRoute.
 func (p *Pool) route(ctx context.Context, c *Call) error {
+	err := p.choose(ctx, c)
+	if err == nil && c.streams {
+		c.record().route(ctx, c.typed.alive())
+	}
+	return err
+}
+
+func (p *Pool) choose(ctx context.Context, c *Call) error {
 	if p.router != nil {
 		return p.router(ctx, (*Route)(c), dispatch)
 	}

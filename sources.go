@@ -82,13 +82,33 @@ func AdaptStream[Req, Chunk, PReq, PChunk any](
 		if err != nil {
 			return nil, err
 		}
-		return start(ctx, m, func(context.Context) iter.Seq2[Chunk, error] { return adapted(s, out) })
+		return start(ctx, m, func(own context.Context) iter.Seq2[Chunk, error] {
+			if own == ctx { // s ends with the attempt that they share
+				return adapted(s, out)
+			}
+			return func(yield func(Chunk, error) bool) {
+				defer context.AfterFunc(own, func() {
+					if ctx.Err() == nil {
+						_ = s.Close()
+					}
+				})()
+				adapted(s, out)(yield)
+			}
+		})
 	}
 }
 
+// adapted are the chunks of s. What ended it is left for the attempt to explain
+// that reads them, unless s has attempts of its own.
 func adapted[Chunk, PChunk any](s *Stream[PChunk], out func(PChunk) (Chunk, bool, error)) iter.Seq2[Chunk, error] {
+	explain := func(err error) error {
+		if l := s.alive(); len(l.followers) > 0 {
+			return l.explain(err, s.delivered)
+		}
+		return err
+	}
 	return func(yield func(Chunk, error) bool) {
-		for chunk, err := range s.chunks(func(err error) error { return err }) {
+		for chunk, err := range s.chunks(explain) {
 			var c Chunk
 			ok := true
 			if err == nil {

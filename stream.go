@@ -30,7 +30,7 @@ type Stream[Chunk any] struct {
 // StreamOf makes a caller of a function that streams, as [FuncOf] makes one of
 // a function that does not. The call succeeds at the first meaningful chunk,
 // which must be among the first 16,384: until then it is retried or moved to
-// another model like any other call, and after it never.
+// another model like any other call. For what comes after it see [Stream.All].
 func StreamOf[Req, Chunk any](
 	open func(context.Context, Req) iter.Seq2[Chunk, error], hooks ...StreamHooks[Req, Chunk],
 ) Func[Req, *Stream[Chunk]] {
@@ -42,6 +42,8 @@ func StreamOf[Req, Chunk any](
 		return start(ctx, m, func(ctx context.Context) iter.Seq2[Chunk, error] { return open(ctx, req) })
 	}
 }
+
+func (s *Stream[Chunk]) self() any { return s }
 
 func (s *Stream[Chunk]) alive() *life {
 	if s == nil {
@@ -60,13 +62,15 @@ func (s *Stream[Chunk]) alive() *life {
 // loop gets nothing.
 //
 // Nothing is replayed. An answer that breaks goes on without the reader's
-// notice where the source's hooks allow it: by [StreamHooks].Resume at another
-// model, or at the same one if there is no other; else, or if the models refuse
-// that, by asking for it once more, if it then begins with the text that was
-// delivered ([StreamHooks].Text). Each way costs one of the call's extra
-// attempts, and must begin within the time that the call had for its first
-// chunk. What does not succeed leaves the error that broke the stream. So does
-// a stream of more than 16,384 chunks, or 1 MiB of text.
+// notice where the source's hooks allow it: by [StreamHooks].Resume; else, or
+// if models refuse that, by asking for it once more, if it then begins with the
+// text that was delivered ([StreamHooks].Text). Another model is asked, as far
+// as the pool goes to others, or else the same one, where the failure allows it
+// and after growing pauses. Each time costs one of the call's extra attempts,
+// and must begin within the time that the call had for its first chunk. An
+// answer that a filter broke off does not go on, nor one that has delivered
+// more than 16,384 chunks (Resume) or 1 MiB (Text). What is not rescued ends
+// with the error that broke it.
 func (s *Stream[Chunk]) All() iter.Seq2[Chunk, error] {
 	return s.chunks(func(err error) error { return s.alive().explain(err, s.delivered) })
 }
@@ -80,6 +84,9 @@ func (s *Stream[Chunk]) chunks(explain func(error) error) iter.Seq2[Chunk, error
 		err := errPanicked // whoever runs while it stands is to blame for leaving
 		defer func() { s.leave(err) }()
 		f := s.feed.Load()
+		if len(f.life.holds) == 0 { // nobody to go on
+			s.kept.noList, s.kept.noText = true, true
+		}
 		for {
 			chunk, e, ok := f.read()
 			if e != nil || !ok || s.closed.Load() {
@@ -167,8 +174,7 @@ func (s *Stream[Chunk]) leave(err error) {
 // the reader gets no more than the end. Closing a stream that is over, or nil,
 // does nothing.
 func (s *Stream[Chunk]) Close() error {
-	l := s.alive()
-	if l == nil {
+	if s.alive() == nil {
 		return nil
 	}
 	s.closed.Store(true)
@@ -176,7 +182,7 @@ func (s *Stream[Chunk]) Close() error {
 		s.leave(errAbandoned)
 		return nil
 	}
-	l.cancel(errAbandoned)
+	s.alive().cancel(errAbandoned) // read after closed was set: a rescue looks the other way round
 	s.mu.Lock()
 	halt := s.halt
 	s.mu.Unlock()

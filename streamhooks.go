@@ -5,7 +5,8 @@ package resilience
 // optional.
 //
 // Resume and Text let a stream that breaks after its reader has got some of it
-// go on; see [Stream.All]. Req is the client's request then.
+// go on; see [Stream.All]. They speak of the client's types, so where these
+// are adapted they go with [AdaptStream].
 type StreamHooks[Req, Chunk any] struct {
 	// Meaningful reports whether a chunk carries part of the answer, unlike
 	// keep-alives and roles. The default is that all do.
@@ -19,7 +20,8 @@ type StreamHooks[Req, Chunk any] struct {
 
 	// Resume returns a request for the rest of an answer that broke off after
 	// delivered, such as one whose last message is the text so far, or false if
-	// there is none. It must not keep delivered.
+	// there is none. It must not keep delivered. The reader gets all chunks of
+	// what is asked for then, its opening ones too.
 	Resume func(req Req, delivered []Chunk) (Req, bool)
 	// Text returns where a chunk holds its part of the text, or nil. With it an
 	// answer that broke off is asked for once more, and goes on if it begins word

@@ -35,26 +35,30 @@ func (t tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return t.base.RoundTrip(req)
 	}
-	timer := a.connecting()
+	timers := a.connecting()
 	resp, err := t.base.RoundTrip(req)
-	if timer != nil {
+	for _, timer := range timers {
 		timer.Stop()
 	}
 	a.heard(req, resp)
 	return resp, err
 }
 
-// connecting bounds the time until a stream's headers.
-func (a *attempt) connecting() *time.Timer {
-	t := a.pool.timeouts.Load()
-	if t == nil || t.observe || !a.call.streams || a.notes().firstChunk > 0 {
-		return nil
+// connecting bounds the time until a stream's headers, for the attempt and those
+// that it is within.
+func (a *attempt) connecting() (timers []*time.Timer) {
+	for a != nil {
+		within := a
+		a, _ = a.call.parent.Value(attemptKey{}).(*attempt)
+		t := within.pool.timeouts.Load()
+		if t == nil || t.observe || !within.call.streams || within.notes().firstChunk > 0 {
+			continue
+		}
+		if b := t.of(within.call); b.forConnect > 0 {
+			timers = append(timers, time.AfterFunc(b.forConnect, func() { within.expire(b.connectCause) }))
+		}
 	}
-	b := t.of(a.call)
-	if b.forConnect <= 0 {
-		return nil
-	}
-	return time.AfterFunc(b.forConnect, func() { a.expire(b.connectCause) })
+	return timers
 }
 
 // heard is what a tap notes.

@@ -34,11 +34,12 @@ type Timeouts struct {
 
 	// HoldBack keeps back the beginning of a stream, from its first meaningful
 	// chunk, so that what breaks within that time is retried or moved on like any
-	// call; off. It ends with the first chunk after it.
+	// call; off. It ends with the first chunk after it, or with Call. Nested
+	// pools each hold back what comes to them.
 	HoldBack time.Duration `json:"holdBack"`
 
-	// ObserveOnly bounds nothing, and reports what would have been cut short
-	// as an [EventWarning] with Would set.
+	// ObserveOnly bounds nothing, and reports which calls, attempts and first
+	// chunks would have been cut short as an [EventWarning] with Would set.
 	ObserveOnly bool `json:"observeOnly"`
 
 	Ops    map[string]Timeouts `json:"ops,omitempty"`

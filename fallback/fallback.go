@@ -100,9 +100,12 @@ func (f *Manager) String() string { return f.live.Load().text }
 func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilience.Handler) error {
 	c := r.Call()
 	cfg := f.live.Load().of(c.Op())
-	var first error // decides the call's kind; see moves
+	first := r.Broke() // decides the call's kind; see moves
+	if first != nil && !cfg.moves(first, resilience.KindOf(first), false) {
+		return first
+	}
 	unknown := false
-	for tried := 1; ; tried++ {
+	for tried := r.Tried() + 1; ; tried++ {
 		if r.Next(ctx, false) == nil && (!cfg.LastResort || r.Next(ctx, true) == nil) {
 			if first == nil {
 				return r.None()
