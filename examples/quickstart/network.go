@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 // Network is the fakes as servers on loopback.
@@ -44,7 +44,7 @@ func listen(fakes []Fake, port int) (*Network, error) {
 // serve starts the servers.
 func (n *Network) serve(seed uint64, clock *Clock) error {
 	for i, f := range n.fakes {
-		p, err := provider.New(provider.Config{Plan: f.Plan, Seed: seed, Speed: float64(clock.pace), Now: clock.Now})
+		p, err := chaos.NewProvider(chaos.ProviderConfig{Models: []chaos.Model{f.Model}, Seed: seed, Speed: float64(clock.pace), Now: clock.Now})
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (n *Network) models() []Server {
 	out := make([]Server, len(n.listeners))
 	for i, l := range n.listeners {
 		f := n.fakes[i]
-		out[i] = Server{Model: f.Model, Price: f.Price, URL: fmt.Sprintf("http://%v/v1", l.Addr()),
+		out[i] = Server{Model: f.Name, Price: f.Price, URL: fmt.Sprintf("http://%v/v1", l.Addr()),
 			HTTP: &http.Client{Transport: stamp{base, i}}}
 	}
 	return out
@@ -115,8 +115,8 @@ type stamp struct {
 func (s stamp) RoundTrip(req *http.Request) (*http.Response, error) {
 	if p, ok := req.Context().Value(passageKey{}).(*passage); ok {
 		req = req.Clone(req.Context())
-		req.Header.Set(provider.HeaderCall, p.id)
-		req.Header.Set(provider.HeaderTry, strconv.Itoa(int(p.tries[s.i].Add(1))-1))
+		req.Header.Set(chaos.HeaderCall, p.id)
+		req.Header.Set(chaos.HeaderTry, strconv.Itoa(int(p.tries[s.i].Add(1))-1))
 	}
 	return s.base.RoundTrip(req)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 // answering is a server that gives one answer to everything.
@@ -29,7 +29,7 @@ func answering(t *testing.T, status int, body string, headers ...string) Server 
 }
 
 func TestChat(t *testing.T) {
-	p, err := provider.New(provider.Config{Plan: provider.Plan{Model: "m"}})
+	p, err := chaos.NewProvider(chaos.ProviderConfig{Models: []chaos.Model{{Name: "m"}}})
 	require.NoError(t, err)
 	var key string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

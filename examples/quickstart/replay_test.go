@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 	"github.com/cmmv-hive/resilience/internal/trace"
 )
 
@@ -137,11 +137,11 @@ func TestQuestion(t *testing.T) {
 }
 
 // network is a network of fakes that answer at once, unless plan says more.
-func network(t *testing.T, plan provider.Plan) (*Network, *Clock) {
+func network(t *testing.T, plan chaos.Model) (*Network, *Clock) {
 	t.Helper()
 	var fakes []Fake
 	for i := range 2 {
-		plan.Model = "m" + strconv.Itoa(i)
+		plan.Name = "m" + strconv.Itoa(i)
 		fakes = append(fakes, Fake{plan, resilience.Price{Input: 1, Output: 2}})
 	}
 	n, err := listen(fakes, 0)
@@ -155,19 +155,19 @@ func network(t *testing.T, plan provider.Plan) (*Network, *Clock) {
 // Rows meet the same fate: the first attempt of a call at a model fails in all
 // of them or in none.
 func TestRowsMeetTheSameFate(t *testing.T) {
-	plan := provider.Plan{Failures: []provider.Failure{{Fault: provider.BadGateway, Share: 0.5}}}
+	plan := chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.BadGateway}, Share: 0.5}}}
 	n, _ := network(t, plan)
 	a, b := n.models()[0], n.models()[0]
-	plan.Model = "m0"
+	plan.Name = "m0"
 	for i := range 40 {
 		id := fmt.Sprint("call-", i)
-		want := plan.Outcome(1, provider.Try{Call: id, Tokens: 1}).Fault == provider.None
+		want := plan.Outcome(1, chaos.Try{Call: id, Tokens: 1}).Fault.Name == chaos.None
 		for _, s := range []Server{a, b} {
 			ctx, p := withPassage(t.Context(), id)
 			_, err := s.Chat(ctx, question(trace.Call{}))
 			require.Equal(t, want, err == nil)
 			_, err = s.Chat(ctx, question(trace.Call{}))
-			require.Equal(t, plan.Outcome(1, provider.Try{Call: id, N: 1, Tokens: 1}).Fault == provider.None, err == nil)
+			require.Equal(t, plan.Outcome(1, chaos.Try{Call: id, N: 1, Tokens: 1}).Fault.Name == chaos.None, err == nil)
 			require.Equal(t, 2, p.attempts())
 		}
 	}
@@ -175,7 +175,7 @@ func TestRowsMeetTheSameFate(t *testing.T) {
 
 // What the library reports is what the network saw.
 func TestReportAgreesWithTheNetwork(t *testing.T) {
-	n, clock := network(t, provider.Plan{Failures: []provider.Failure{{Fault: provider.BadGateway, Share: 0.2}, {Fault: provider.Blank, Share: 0.1}}})
+	n, clock := network(t, chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.BadGateway}, Share: 0.2}, {Fault: chaos.Fault{Name: chaos.Blank}, Share: 0.1}}})
 	chat, err := protect(n.models(), clock.pace)
 	require.NoError(t, err)
 	more := 0
@@ -195,7 +195,7 @@ func TestReportAgreesWithTheNetwork(t *testing.T) {
 }
 
 func TestCost(t *testing.T) {
-	n, clock := network(t, provider.Plan{})
+	n, clock := network(t, chaos.Model{})
 	rows, ask, err := newRows(n, clock.pace)
 	require.NoError(t, err)
 	require.Len(t, rows, 3)

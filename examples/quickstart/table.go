@@ -69,7 +69,7 @@ func writeTable(w io.Writer, fakes []Fake, rows []Row) {
 	}
 	fmt.Fprintf(w, "\n%-14s", "answered by")
 	for _, f := range fakes {
-		fmt.Fprintf(w, " %*s", max(len(f.Model), 9), f.Model)
+		fmt.Fprintf(w, " %*s", max(len(f.Name), 9), f.Name)
 	}
 	fmt.Fprintln(w)
 	for _, r := range rows {
@@ -82,10 +82,10 @@ func writeTable(w io.Writer, fakes []Fake, rows []Row) {
 		fmt.Fprintf(w, "%-14s", r.Name)
 		for _, f := range fakes {
 			share := "–"
-			if n := by[f.Model]; n > 0 {
+			if n := by[f.Name]; n > 0 {
 				share = percent(float64(n) / float64(len(r.Samples)))
 			}
-			fmt.Fprintf(w, " %*s", max(len(f.Model), 9), share)
+			fmt.Fprintf(w, " %*s", max(len(f.Name), 9), share)
 		}
 		fmt.Fprintln(w)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 // samples are n calls of which ok are answered, after 1 s, 2 s and so on.
@@ -28,7 +28,7 @@ func TestTable(t *testing.T) {
 		library[i].Model, library[i].Attempts = "a-longer-name", 2
 	}
 	var b strings.Builder
-	writeTable(&b, []Fake{{Plan: provider.Plan{Model: "a"}}, {Plan: provider.Plan{Model: "a-longer-name"}}}, []Row{
+	writeTable(&b, []Fake{{Model: chaos.Model{Name: "a"}}, {Model: chaos.Model{Name: "a-longer-name"}}}, []Row{
 		{"bare", samples(3, 2, 1, 0.0123, "a")},
 		{"retry only", samples(1000, 0, 3, 0, "")},
 		{"this library", library},

@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 	"github.com/cmmv-hive/resilience/internal/trace"
 )
 
@@ -35,10 +35,10 @@ var limits = Limits{Wall: 26 * time.Second, Slowest: 60, Fastest: 150, Late: 8 *
 // Splitwise, ISCA '24; 19,366 calls).
 func synthetic(seed uint64, span time.Duration) []trace.Call {
 	const perSecond = 5.53
-	input := provider.Law{
+	input := chaos.Law{
 		{P: 0.01, V: 29}, {P: 0.1, V: 207}, {P: 0.25, V: 396}, {P: 0.5, V: 1020}, {P: 0.75, V: 1189}, {P: 0.9, V: 2735}, {P: 0.99, V: 4142},
 	}
-	output := provider.Law{
+	output := chaos.Law{
 		{P: 0.01, V: 16}, {P: 0.1, V: 54}, {P: 0.25, V: 85}, {P: 0.5, V: 129}, {P: 0.75, V: 395}, {P: 0.9, V: 424}, {P: 0.99, V: 601},
 	}
 	random := chance(seed, "traffic")

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 // Where the figures come from, as printed before a run.
@@ -27,34 +27,34 @@ prices:    quantiles .9, .75, .5 and .25 of 850 endpoints of OpenRouter (22 Augu
 
 // A Fake is a provider that is imitated, and what it asks for its tokens.
 type Fake struct {
-	provider.Plan
+	chaos.Model
 	Price resilience.Price
 }
 
 // tokenRate is in tokens a second: OpenRouter's endpoints with at least 100
 // requests, 31 July to 22 August 2026.
-var tokenRate = provider.Law{{P: 0.1, V: 17}, {P: 0.5, V: 45}, {P: 0.9, V: 105}}
+var tokenRate = chaos.Law{{P: 0.1, V: 17}, {P: 0.5, V: 45}, {P: 0.9, V: 105}}
 
 // The mix of what went wrong for a while in 39,436 calls to 168 models, April
 // to August 2026, after their SDK had retried. The times are medians until the
 // failure showed; some are longer than anybody here waits.
-var failures = []provider.Failure{
-	{Fault: provider.RateLimited, Share: 169 / recordedCalls, After: limitedAfter},
-	{Fault: provider.NoChoices, Share: 63 / recordedCalls},
-	{Fault: provider.Blank, Share: 24 / recordedCalls, After: provider.Always(23.7)},
-	{Fault: provider.GatewayTimeout, Share: 20 / recordedCalls, After: provider.Always(19.1)},
-	{Fault: provider.Silent, Share: 13 / recordedCalls},
-	{Fault: provider.BadGateway, Share: 11 / recordedCalls, After: provider.Always(372)},
-	{Fault: provider.ServerError, Share: 7 / recordedCalls, After: provider.Always(8.3)},
-	{Fault: provider.Unavailable, Share: 5 / recordedCalls, After: unavailableAfter},
-	{Fault: provider.Reset, Share: 3 / recordedCalls, After: provider.Always(300)},
+var failures = []chaos.Failure{
+	{Fault: chaos.Fault{Name: chaos.RateLimited}, Share: 169 / recordedCalls, After: limitedAfter},
+	{Fault: chaos.Fault{Name: chaos.NoChoices}, Share: 63 / recordedCalls},
+	{Fault: chaos.Fault{Name: chaos.Blank}, Share: 24 / recordedCalls, After: chaos.Always(23.7)},
+	{Fault: chaos.Fault{Name: chaos.GatewayTimeout}, Share: 20 / recordedCalls, After: chaos.Always(19.1)},
+	{Fault: chaos.Fault{Name: chaos.Silent}, Share: 13 / recordedCalls},
+	{Fault: chaos.Fault{Name: chaos.BadGateway}, Share: 11 / recordedCalls, After: chaos.Always(372)},
+	{Fault: chaos.Fault{Name: chaos.ServerError}, Share: 7 / recordedCalls, After: chaos.Always(8.3)},
+	{Fault: chaos.Fault{Name: chaos.Unavailable}, Share: 5 / recordedCalls, After: unavailableAfter},
+	{Fault: chaos.Fault{Name: chaos.Reset}, Share: 3 / recordedCalls, After: chaos.Always(300)},
 }
 
 const recordedCalls = 39_436.0
 
 var (
-	limitedAfter     = provider.Always(2.3)
-	unavailableAfter = provider.Always(5.1)
+	limitedAfter     = chaos.Always(2.3)
+	unavailableAfter = chaos.Always(5.1)
 )
 
 // How long an incident lasts, so that it fits in the hour that is replayed: the
@@ -67,30 +67,30 @@ const (
 // newFakes returns the providers of a run that lasts span. The first is the
 // one that a service of one model would use.
 func newFakes(seed uint64, span time.Duration) []Fake {
-	opus47 := provider.Law{{P: 0.1, V: 1.78}, {P: 0.5, V: 2.62}, {P: 0.9, V: 5}, {P: 0.95, V: 6.97}, {P: 0.99, V: 14.3}}
-	opus46 := provider.Law{{P: 0.1, V: 1.73}, {P: 0.5, V: 3.33}, {P: 0.9, V: 7.14}, {P: 0.95, V: 9.23}, {P: 0.99, V: 17.6}}
-	bedrock := provider.Law{{P: 0.1, V: 0.36}, {P: 0.5, V: 0.39}, {P: 0.95, V: 0.54}, {P: 0.99, V: 0.69}}
-	replicate := provider.Law{{P: 0.1, V: 1.01}, {P: 0.5, V: 1.19}, {P: 0.95, V: 24.23}, {P: 0.99, V: 63.63}}
+	opus47 := chaos.Law{{P: 0.1, V: 1.78}, {P: 0.5, V: 2.62}, {P: 0.9, V: 5}, {P: 0.95, V: 6.97}, {P: 0.99, V: 14.3}}
+	opus46 := chaos.Law{{P: 0.1, V: 1.73}, {P: 0.5, V: 3.33}, {P: 0.9, V: 7.14}, {P: 0.95, V: 9.23}, {P: 0.99, V: 17.6}}
+	bedrock := chaos.Law{{P: 0.1, V: 0.36}, {P: 0.5, V: 0.39}, {P: 0.95, V: 0.54}, {P: 0.99, V: 0.69}}
+	replicate := chaos.Law{{P: 0.1, V: 1.01}, {P: 0.5, V: 1.19}, {P: 0.95, V: 24.23}, {P: 0.99, V: 63.63}}
 
-	fake := func(model string, firstToken provider.Law, input, output float64, repair time.Duration, i provider.Incident) Fake {
+	fake := func(model string, firstToken chaos.Law, input, output float64, repair time.Duration, i chaos.Incident) Fake {
 		i.From, i.For = place(seed, model, span, repair)
 		return Fake{
-			provider.Plan{
-				Model: model, FirstToken: firstToken, Rate: tokenRate,
-				Failures: failures, Incidents: []provider.Incident{i},
+			chaos.Model{
+				Name: model, FirstToken: firstToken, Rate: tokenRate,
+				Failures: failures, Incidents: []chaos.Incident{i},
 			},
 			resilience.Price{Input: input, Output: output},
 		}
 	}
 	return []Fake{
 		fake("atlas-large", opus47, 2.60, 14.00, repairAnthropic,
-			provider.Incident{Fault: provider.Unavailable, After: unavailableAfter}),
+			chaos.Incident{Fault: chaos.Fault{Name: chaos.Unavailable}, After: unavailableAfter}),
 		fake("boreal-chat", opus46, 1.00, 3.75, repairOpenAI,
-			provider.Incident{Fault: provider.Slow, Slower: 2}),
+			chaos.Incident{Fault: chaos.Fault{Name: chaos.Slow}, Slower: 2}),
 		fake("cirrus-70b", bedrock, 0.32, 1.32, repairOpenAI,
-			provider.Incident{Fault: provider.Throttled, Share: 0.867, After: limitedAfter}),
+			chaos.Incident{Fault: chaos.Fault{Name: chaos.Throttled}, Share: 0.867, After: limitedAfter}),
 		fake("delta-70b", replicate, 0.14, 0.455, repairAnthropic,
-			provider.Incident{Fault: provider.Overloaded, Share: 0.3, After: unavailableAfter}),
+			chaos.Incident{Fault: chaos.Fault{Name: chaos.Overloaded}, Share: 0.3, After: unavailableAfter}),
 	}
 }
 
@@ -114,8 +114,8 @@ func describe(fakes []Fake) string {
 	fmt.Fprintf(&b, "%-12s %18s %22s   %s\n", "model", "$ per M tokens", "first token p50, p99", "incident")
 	for _, f := range fakes {
 		i := f.Incidents[0]
-		what := i.Fault.String()
-		if s := i.Fault.Status(); s >= 400 {
+		what := string(i.Fault.Name)
+		if s := i.Fault.Name.Status(); s >= 400 {
 			what = fmt.Sprintf("%s (%d)", what, s)
 		}
 		if i.Share != 0 {
@@ -126,7 +126,7 @@ func describe(fakes []Fake) string {
 		}
 		price := fmt.Sprintf("%.2f in %.2f out", f.Price.Input, f.Price.Output)
 		first := fmt.Sprintf("%.1f s, %.1f s", f.FirstToken.At(0.5), f.FirstToken.At(0.99))
-		fmt.Fprintf(&b, "%-12s %18s %22s   %s–%s %s\n", f.Model, price, first, clock(i.From), clock(i.From+i.For), what)
+		fmt.Fprintf(&b, "%-12s %18s %22s   %s–%s %s\n", f.Name, price, first, clock(i.From), clock(i.From+i.For), what)
 	}
 	return b.String()
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/cmmv-hive/resilience/internal/provider"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 func TestFakesAreSound(t *testing.T) {
@@ -16,9 +16,10 @@ func TestFakesAreSound(t *testing.T) {
 			fakes := newFakes(seed, span)
 			require.Len(t, fakes, 4)
 			for _, f := range fakes {
-				require.NoError(t, f.Check())
+				_, err := chaos.NewProvider(chaos.ProviderConfig{Models: []chaos.Model{f.Model}})
+				require.NoError(t, err)
 				i := f.Incidents[0]
-				require.LessOrEqual(t, i.From+i.For, span, "%s, seed %d", f.Model, seed)
+				require.LessOrEqual(t, i.From+i.For, span, "%s, seed %d", f.Name, seed)
 				require.Contains(t, []time.Duration{1188 * time.Second, 2088 * time.Second, span * 3 / 5}, i.For)
 			}
 			require.Equal(t, fakes, newFakes(seed, span))
@@ -31,21 +32,21 @@ func TestFakesAreSound(t *testing.T) {
 func TestFakesFollowTheFigures(t *testing.T) {
 	const n = 20_000
 	for _, f := range newFakes(1, time.Hour) {
-		calm := f.Plan
+		calm := f.Model
 		calm.Incidents = nil
-		failed, slow, counts := 0, 0, map[provider.Fault]int{}
+		failed, slow, counts := 0, 0, map[chaos.FaultName]int{}
 		for i := range n {
-			out := calm.Outcome(1, provider.Try{Call: fmt.Sprint(i)})
-			counts[out.Fault]++
-			if out.Fault != provider.None {
+			out := calm.Outcome(1, chaos.Try{Call: fmt.Sprint(i)})
+			counts[out.Fault.Name]++
+			if out.Fault.Name != chaos.None {
 				failed++
 			} else if out.After.Seconds() > f.FirstToken.At(0.5) {
 				slow++
 			}
 		}
-		require.InDelta(t, 315/39_436.0, float64(failed)/n, 0.0025, f.Model)
-		require.InDelta(t, 169/315.0, float64(counts[provider.RateLimited])/float64(failed), 0.16, f.Model)
-		require.InDelta(t, 0.5, float64(slow)/float64(n-failed), 0.015, f.Model)
+		require.InDelta(t, 315/39_436.0, float64(failed)/n, 0.0025, f.Name)
+		require.InDelta(t, 169/315.0, float64(counts[chaos.RateLimited])/float64(failed), 0.16, f.Name)
+		require.InDelta(t, 0.5, float64(slow)/float64(n-failed), 0.015, f.Name)
 	}
 }
 

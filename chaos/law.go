@@ -1,4 +1,4 @@
-package provider
+package chaos
 
 import (
 	"errors"
@@ -7,7 +7,10 @@ import (
 )
 
 // A Point says that a quantity is at most V with probability P.
-type Point struct{ P, V float64 }
+type Point struct {
+	P float64 `json:"p"`
+	V float64 `json:"v"`
+}
 
 // A Law is a distribution given by some of its quantiles, in ascending order,
 // as publications print them. Between two points the logarithm of the quantity
@@ -36,8 +39,8 @@ func (l Law) At(p float64) float64 {
 	return l[len(l)-1].V
 }
 
-// Check reports what makes l no distribution.
-func (l Law) Check() error {
+// check reports what makes l no distribution.
+func (l Law) check() error {
 	for i, pt := range l {
 		switch {
 		case !(pt.P > 0 && pt.P < 1):

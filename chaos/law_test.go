@@ -1,4 +1,4 @@
-package provider
+package chaos
 
 import (
 	"math"
@@ -52,7 +52,7 @@ func TestLawCheck(t *testing.T) {
 		"falls":         {Law{{0.5, 2}, {0.9, 1}}, "ascending"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := c.law.Check(); c.want == "" {
+			if err := c.law.check(); c.want == "" {
 				require.NoError(t, err)
 			} else {
 				require.ErrorContains(t, err, c.want)

@@ -1,4 +1,4 @@
-package provider
+package chaos
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,13 +21,18 @@ import (
 const hello = `{"model":"fake","messages":[{"role":"user","content":"Hello, you"}],"max_completion_tokens":5}`
 
 // failing is a plan in which every attempt meets f.
-func failing(f Fault) Plan {
-	return Plan{Model: "fake", Incidents: []Incident{{Fault: f, For: time.Hour, Slower: 2}}}
+func failing(f FaultName) ProviderConfig {
+	return only(Model{Incidents: []Incident{{Fault: Fault{Name: f}, For: time.Hour, Slower: 2}}})
 }
 
-func serve(t *testing.T, cfg Config) *httptest.Server {
+func only(m Model) ProviderConfig {
+	m.Name = "fake"
+	return ProviderConfig{Models: []Model{m}}
+}
+
+func serve(t *testing.T, cfg ProviderConfig) *httptest.Server {
 	t.Helper()
-	p, err := New(cfg)
+	p, err := NewProvider(cfg)
 	require.NoError(t, err)
 	srv := httptest.NewServer(p)
 	t.Cleanup(srv.Close)
@@ -49,24 +55,24 @@ func post(t *testing.T, srv *httptest.Server, body string, headers ...string) (*
 }
 
 func TestProviderAnswers(t *testing.T) {
-	srv := serve(t, Config{Plan: Plan{Model: "fake"}})
+	srv := serve(t, only(Model{}))
 	res, text := post(t, srv, hello, HeaderCall, "c1")
 	require.Equal(t, 200, res.StatusCode)
 	require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 	require.NotEmpty(t, res.Header.Get("X-Request-Id"))
-	var got response
+	var got openAIResponse
 	require.NoError(t, json.Unmarshal([]byte(text), &got))
 	require.Equal(t, "chat.completion", got.Object)
 	require.Equal(t, "fake", got.Model)
 	require.True(t, strings.HasPrefix(got.ID, "chatcmpl-"))
-	require.Equal(t, usage{Prompt: 10, Completion: 5, Total: 15}, got.Usage)
+	require.Equal(t, &openAIUsage{Prompt: 10, Completion: 5, Total: 15}, got.Usage)
 	require.Len(t, got.Choices, 1)
-	require.Equal(t, "stop", got.Choices[0].FinishReason)
-	require.Len(t, got.Choices[0].Message.Content, 5)
+	require.Equal(t, "stop", *got.Choices[0].FinishReason)
+	require.Equal(t, "aaaaa", *got.Choices[0].Message.Content)
 }
 
 func TestProviderZeroConfig(t *testing.T) {
-	srv := serve(t, Config{})
+	srv := serve(t, ProviderConfig{})
 	res, text := post(t, srv, `{"model":"anything","messages":[{"role":"user","content":""}]}`)
 	require.Equal(t, 200, res.StatusCode)
 	require.Contains(t, text, `"prompt_tokens":0,"completion_tokens":128`)
@@ -74,7 +80,7 @@ func TestProviderZeroConfig(t *testing.T) {
 }
 
 func TestProviderNamesCalls(t *testing.T) {
-	srv := serve(t, Config{Seed: 1, Plan: Plan{Model: "fake"}})
+	srv := serve(t, ProviderConfig{Seed: 1})
 	id := func(headers ...string) string {
 		res, _ := post(t, srv, hello, headers...)
 		return res.Header.Get("X-Request-Id")
@@ -89,7 +95,7 @@ func TestProviderNamesCalls(t *testing.T) {
 
 func TestProviderErrorBodies(t *testing.T) {
 	for _, c := range []struct {
-		fault              Fault
+		fault              FaultName
 		status             int
 		kind, code, phrase string
 	}{
@@ -101,8 +107,8 @@ func TestProviderErrorBodies(t *testing.T) {
 		{RateLimited, 429, "requests", "rate_limit_exceeded", "temporarily limiting"},
 		{Throttled, 429, "requests", "rate_limit_exceeded", "requests per minute"},
 	} {
-		t.Run(c.fault.String(), func(t *testing.T) {
-			res, text := post(t, serve(t, Config{Plan: failing(c.fault)}), hello)
+		t.Run(string(c.fault), func(t *testing.T) {
+			res, text := post(t, serve(t, failing(c.fault)), hello)
 			require.Equal(t, c.status, res.StatusCode)
 			require.NotEmpty(t, res.Header.Get("X-Request-Id"))
 			require.Equal(t, c.fault == Throttled, res.Header.Get("Retry-After") != "")
@@ -126,23 +132,23 @@ func TestProviderErrorBodies(t *testing.T) {
 }
 
 func TestProviderEmptyAnswers(t *testing.T) {
-	_, text := post(t, serve(t, Config{Plan: failing(NoChoices)}), hello)
+	_, text := post(t, serve(t, failing(NoChoices)), hello)
 	require.Contains(t, text, `"choices":[]`)
 	require.Contains(t, text, `"completion_tokens":0`)
-	_, text = post(t, serve(t, Config{Plan: failing(Blank)}), hello)
+	_, text = post(t, serve(t, failing(Blank)), hello)
 	require.Contains(t, text, `"content":""`)
-	_, text = post(t, serve(t, Config{Plan: failing(Slow)}), hello)
+	_, text = post(t, serve(t, failing(Slow)), hello)
 	require.Contains(t, text, `"completion_tokens":5`)
 }
 
 func TestProviderReset(t *testing.T) {
-	srv := serve(t, Config{Plan: failing(Reset)})
+	srv := serve(t, failing(Reset))
 	_, err := srv.Client().Post(srv.URL+"/v1/chat/completions", "application/json", strings.NewReader(hello))
-	require.ErrorIs(t, err, io.EOF)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
 func TestProviderSilentUntilTheClientLeaves(t *testing.T) {
-	p, err := New(Config{Plan: failing(Silent)})
+	p, err := NewProvider(failing(Silent))
 	require.NoError(t, err)
 	left := make(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +192,7 @@ func TestProviderTime(t *testing.T) {
 	}{"as it is": {0, 10 * time.Second}, "fast": {100, 100 * time.Millisecond}, "slow": {0.5, 20 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, err := New(Config{Speed: c.speed, Plan: Plan{Model: "fake", FirstToken: Always(9), Rate: Always(5)}})
+				p, err := NewProvider(ProviderConfig{Speed: c.speed, Models: []Model{{FirstToken: Always(9), Rate: Always(5)}}})
 				require.NoError(t, err)
 				start := time.Now()
 				res, _ := handle(t.Context(), p)
@@ -200,8 +206,8 @@ func TestProviderTime(t *testing.T) {
 
 func TestProviderIncidentsByTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		plan := Plan{Model: "fake", Incidents: []Incident{{Fault: Unavailable, From: time.Minute, For: time.Minute}}}
-		p, err := New(Config{Speed: 60, Plan: plan})
+		models := []Model{{Incidents: []Incident{{Fault: Fault{Name: Unavailable}, From: time.Minute, For: time.Minute}}}}
+		p, err := NewProvider(ProviderConfig{Speed: 60, Models: models})
 		require.NoError(t, err)
 		var got []int
 		for range 4 {
@@ -210,7 +216,7 @@ func TestProviderIncidentsByTheClock(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, []int{200, 503, 200, 200}, got)
-		p, err = New(Config{Plan: plan, Now: func() time.Duration { return 90 * time.Second }})
+		p, err = NewProvider(ProviderConfig{Models: models, Now: func() time.Duration { return 90 * time.Second }})
 		require.NoError(t, err)
 		res, _ := handle(t.Context(), p)
 		require.Equal(t, 503, res.Code, "by the clock that it was given")
@@ -219,7 +225,9 @@ func TestProviderIncidentsByTheClock(t *testing.T) {
 
 func TestProviderRetryAfterIsScaled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, err := New(Config{Speed: 40, Plan: failing(Throttled)})
+		cfg := failing(Throttled)
+		cfg.Speed = 40
+		p, err := NewProvider(cfg)
 		require.NoError(t, err)
 		res, _ := handle(t.Context(), p)
 		require.Equal(t, "1500.000", res.Header().Get("Retry-After-Ms"))
@@ -228,9 +236,9 @@ func TestProviderRetryAfterIsScaled(t *testing.T) {
 }
 
 func TestProviderStopsWhenTheClientLeaves(t *testing.T) {
-	for _, plan := range []Plan{failing(Silent), {Model: "fake", FirstToken: Always(3600)}} {
+	for _, cfg := range []ProviderConfig{failing(Silent), only(Model{FirstToken: Always(3600)})} {
 		synctest.Test(t, func(t *testing.T) {
-			p, err := New(Config{Plan: plan})
+			p, err := NewProvider(cfg)
 			require.NoError(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -243,7 +251,7 @@ func TestProviderStopsWhenTheClientLeaves(t *testing.T) {
 }
 
 func TestProviderRefusesRequests(t *testing.T) {
-	srv := serve(t, Config{Plan: Plan{Model: "fake", FirstToken: Always(3600)}})
+	srv := serve(t, only(Model{FirstToken: Always(3600)}))
 	for name, c := range map[string]struct {
 		body   string
 		status int
@@ -257,7 +265,6 @@ func TestProviderRefusesRequests(t *testing.T) {
 		"no model":        {`{"messages":[{"role":"user"}]}`, 400, "must provide a model"},
 		"another model":   {`{"model":"gpt","messages":[{}]}`, 404, `The model \"gpt\" does not exist`},
 		"no messages":     {`{"model":"fake"}`, 400, "empty array"},
-		"wants a stream":  {strings.Replace(hello, "{", `{"stream":true,`, 1), 400, "does not stream"},
 		"larger than 4MB": {`"` + strings.Repeat("x", maxBody) + `"`, 413, "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,7 +277,7 @@ func TestProviderRefusesRequests(t *testing.T) {
 }
 
 func TestProviderOtherRequests(t *testing.T) {
-	srv := serve(t, Config{Plan: Plan{Model: "fake"}})
+	srv := serve(t, only(Model{}))
 	for _, c := range []struct {
 		path   string
 		status int
@@ -290,13 +297,13 @@ func TestProviderOtherRequests(t *testing.T) {
 }
 
 func TestProviderAnswersAreBounded(t *testing.T) {
-	srv := serve(t, Config{})
+	srv := serve(t, ProviderConfig{})
 	_, text := post(t, srv, `{"model":"m","messages":[{}],"max_tokens":2000000000}`)
 	require.Contains(t, text, `"completion_tokens":100000`)
 }
 
 func TestProviderConcurrent(t *testing.T) {
-	p, err := New(Config{Seed: 5, Plan: Plan{Model: "fake", Failures: []Failure{{Fault: ServerError, Share: 0.5}}}})
+	p, err := NewProvider(ProviderConfig{Seed: 5, Models: []Model{{Failures: []Failure{{Fault: Fault{Name: ServerError}, Share: 0.5}}}}})
 	require.NoError(t, err)
 	run := func() (codes [50]int) {
 		var wg sync.WaitGroup
@@ -316,10 +323,4 @@ func TestProviderConcurrent(t *testing.T) {
 	require.Equal(t, first, run())
 	require.Contains(t, first, 200)
 	require.Contains(t, first, 500)
-}
-
-func TestNewReportsWhatIsWrong(t *testing.T) {
-	_, err := New(Config{Speed: -1, Plan: Plan{Model: "m", FirstToken: Always(-1)}})
-	require.ErrorContains(t, err, "provider m: first token")
-	require.ErrorContains(t, err, "a speed of -1")
 }
