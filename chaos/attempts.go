@@ -14,7 +14,7 @@ type Attempt struct {
 	Time    time.Time
 	Path    string // without the query
 	Model   string // that it asked for; empty if it could not be read
-	N       int    // counts those at the model, from 1
+	N       int    // counts those at the model, from 1; 0 if there were 1,000 names before it
 	Key     string // a fingerprint of the API key, as [Fingerprint] has it; empty without one
 	Stream  bool
 	Prefill int // bytes of the assistant's message at its end

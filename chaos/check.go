@@ -93,8 +93,15 @@ func (c *checker) model(path string, m *Model) {
 		if in.From < 0 || in.For <= 0 {
 			c.bad(at, "from %v for %v is not a time to come", in.From, in.For)
 		}
-		if in.Fault.Name == Slow && !(in.Slower > 1) {
+		slow := in.Fault.Name == Slow
+		if slow && !(in.Slower > 1) {
 			c.bad(at+".slower", "a factor of %v slows nothing down", in.Slower)
+		}
+		if slow && (in.Fault.After != 0 || len(in.After) > 0) {
+			c.bad(at, "a slow incident has a factor, slower, and no time")
+		}
+		if !slow && in.Slower != 0 {
+			c.bad(at+".slower", "means nothing to %s", in.Fault)
 		}
 	}
 }

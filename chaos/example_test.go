@@ -92,3 +92,26 @@ func ExampleNewProvider() {
 	// provider.models.gpt-5.script[0].name: there is no fault "stal"; did you mean "stall"?
 	// provider.models.gpt-5.script[1].tokens: means nothing to reset after 3 tokens
 }
+
+// The models of Failover Bench, one of which refuses every request with 503.
+func ExampleFailoverBench() {
+	p, err := chaos.NewProvider(chaos.ProviderConfig{Models: chaos.FailoverBench()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	for _, model := range []string{"fb-s04", "fb-ok"} {
+		body := strings.NewReader(`{"model": "` + model + `", "max_tokens": 1000, "messages": [{"role": "user", "content": "Why?"}]}`)
+		res, err := p.Client().Post("https://api.anthropic.com/v1/messages", "application/json", body)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = res.Body.Close()
+		fmt.Println(model, res.Status)
+	}
+	// Output:
+	// fb-s04 503 Service Unavailable
+	// fb-ok 200 OK
+}

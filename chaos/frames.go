@@ -76,7 +76,7 @@ func behind(fs []frame, n int) int {
 }
 
 // edit changes a response, the frames of which are due at once, as f has it.
-func (f Fault) edit(fs []frame, api api) []frame {
+func (f Fault) edit(fs []frame, api api, id string) []frame {
 	at := behind(fs, f.Tokens)
 	put := func(more ...frame) []frame { return slices.Insert(fs, at, more...) }
 	switch f.Name {
@@ -100,8 +100,7 @@ func (f Fault) edit(fs []frame, api api) []frame {
 	case CutByReset:
 		return append(fs[:at], frame{part: reset})
 	case StreamError:
-		e := Fault{Status: f.Status, Text: f.Text}.complete().failure(api.kind())
-		return append(fs[:at], frame{part: extra, data: api.inBand(e)})
+		return append(fs[:at], frame{part: extra, data: api.inBand(f.late(api.kind(), id))})
 	case Malformed:
 		bad := f.Text
 		if bad == "" {
@@ -126,6 +125,13 @@ func (f Fault) edit(fs []frame, api api) []frame {
 		return slices.DeleteFunc(fs, func(f frame) bool { return f.part == marker })
 	}
 	return fs
+}
+
+// late is the error of a response that began as if it were none.
+func (f Fault) late(k kind, id string) failure {
+	e := Fault{Status: f.Status, Text: f.Text}.complete().failure(k)
+	e.id = id
+	return e
 }
 
 // long makes an event at least size bytes long, by a field that no client
@@ -155,9 +161,9 @@ func (f Fault) body(a *answer, api api) []frame {
 	text := string(marshal(api.plain(a)))
 	switch f.Name {
 	case HeadersOnly, SlowStart, Stall, Drip, Cut, CutByReset:
-		return f.edit(inTurn(text, len(a.pieces)), api)
+		return f.edit(inTurn(text, len(a.pieces)), api, a.id)
 	case StreamError:
-		text = string(marshal(api.failure(Fault{Status: f.Status, Text: f.Text}.complete().failure(api.kind()))))
+		text = string(marshal(api.failure(f.late(api.kind(), a.id))))
 	case Malformed:
 		text = text[:len(text)/2] + "\\"
 		if f.Text != "" {

@@ -22,7 +22,11 @@ const hello = `{"model":"fake","messages":[{"role":"user","content":"Hello, you"
 
 // failing is a plan in which every attempt meets f.
 func failing(f FaultName) ProviderConfig {
-	return only(Model{Incidents: []Incident{{Fault: Fault{Name: f}, For: time.Hour, Slower: 2}}})
+	i := Incident{Fault: Fault{Name: f}, For: time.Hour}
+	if f == Slow {
+		i.Slower = 2
+	}
+	return only(Model{Incidents: []Incident{i}})
 }
 
 func only(m Model) ProviderConfig {

@@ -85,7 +85,7 @@ func frames(q *ask, a *answer, out Outcome, api api) []frame {
 			fs[i].pause = pace
 		}
 	}
-	return out.Fault.edit(fs, api)
+	return out.Fault.edit(fs, api, a.id)
 }
 
 // refuse answers a request that is not as it should be.

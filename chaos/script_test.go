@@ -191,6 +191,8 @@ func TestConfigErrors(t *testing.T) {
 		"provider.models.m.incidents[0]: from 0s for 0s":                           incident(Incident{Fault: Fault{Name: Silent}}),
 		"provider.models.m.incidents[0]: from -1ns for 1ns":                        incident(Incident{Fault: Fault{Name: Silent}, From: -1, For: 1}),
 		"provider.models.m.incidents[0].slower: a factor of 1":                     incident(Incident{Fault: Fault{Name: Slow}, For: 1, Slower: 1}),
+		"provider.models.m.incidents[0].slower: means nothing to silent":           incident(Incident{Fault: Fault{Name: Silent}, For: 1, Slower: 2}),
+		"provider.models.m.incidents[0]: a slow incident has a factor":             incident(Incident{Fault: Fault{Name: Slow, After: 1}, For: 1, Slower: 2}),
 		"provider.models.m.incidents[0].share: a share of -1":                      incident(Incident{Fault: Fault{Status: 503}, For: 1, Share: -1}),
 		"provider.models.m.incidents[0].after: the quantity at 0.5 is 0":           incident(Incident{Fault: Fault{Status: 503}, For: 1, After: Always(0)}),
 		"provider.keys." + Fingerprint("sk") + ".name":                             {Keys: map[string]Fault{"sk": {Name: "?"}}},

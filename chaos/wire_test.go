@@ -179,7 +179,9 @@ func TestDetailsOfStreams(t *testing.T) {
 	require.Contains(t, last(see(0, Fault{Name: StreamError}).events), `{"error":{"message":"Overloaded","type":"overloaded_error"`)
 	require.Contains(t, last(see(0, Fault{Name: StreamError, Status: 429}).events), `"code":"rate_limit_exceeded"`)
 	require.Equal(t, "error", last(see(1, Fault{Name: StreamError, Tokens: 2}).names))
-	require.Contains(t, last(see(1, Fault{Name: StreamError}).events), `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}`)
+	require.Contains(t, last(see(1, Fault{Name: StreamError}).events), `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_`)
+	late := see(1, Fault{Name: StreamError})
+	require.Contains(t, late.body, late.Header.Get("Request-Id"), "the error names the request")
 	require.Contains(t, last(see(1, Fault{Name: StreamError, Status: 500}).events), `"api_error"`)
 	require.Contains(t, last(see(2, Fault{Name: StreamError, Status: 503}).events), `"status":"UNAVAILABLE"`)
 }
