@@ -162,3 +162,68 @@ func TestKeys(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(seen), "sk-")
 	})
 }
+
+func TestKeysComeBeforeModels(t *testing.T) {
+	p, err := NewProvider(ProviderConfig{Models: []Model{{Name: "m"}}, Keys: map[string]Fault{"sk": {Name: KeyRevoked}}})
+	require.NoError(t, err)
+	defer p.Close()
+	s := dialects[2].send(t, p, "/v1beta/models/unknown:generateContent?key=sk", dialects[2].body)
+	require.Equal(t, 400, s.StatusCode)
+	require.Contains(t, s.body, "API_KEY_INVALID")
+}
+
+// A status alone is the refusal that it is the status of, if there is one.
+func TestStatusesHaveNames(t *testing.T) {
+	named := map[int]FaultName{
+		400: Invalid, 401: KeyRevoked, 404: ModelRetired, 413: TooLarge, 429: RateLimited,
+		500: ServerError, 502: BadGateway, 503: Unavailable, 504: GatewayTimeout, 529: Overloaded,
+	}
+	for status := 400; status < 600; status++ {
+		f := Fault{Status: status}.complete()
+		require.Equal(t, named[status], f.Name)
+		for k := range kinds {
+			e := f.failure(k)
+			require.Equal(t, status, e.status)
+			require.NotEmpty(t, e.text)
+			require.NotEmpty(t, e.kind)
+		}
+		require.True(t, f.refuses())
+	}
+}
+
+// Requests that a provider cannot read are refused as it does, and recorded.
+func TestBadRequests(t *testing.T) {
+	p := provider(t, Model{Text: sentence, Script: []Fault{{Status: 500}}})
+	const messages, generate = "/v1/messages", "/v1beta/models/m:generateContent"
+	for i, c := range []struct {
+		path, body string
+		status     int
+		phrase     string
+	}{
+		{messages, `{`, 400, "not valid JSON"},
+		{messages, `{"max_tokens":1,"messages":[{}]}`, 400, "model: Field required"},
+		{messages, `{"model":"m","messages":[{}]}`, 400, "max_tokens: Field required"},
+		{messages, `{"model":"m","max_tokens":1}`, 400, "at least one message"},
+		{messages, `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[7]}]}`, 400, "not valid JSON"},
+		{generate, `[]`, 400, "Invalid JSON payload"},
+		{generate, `{}`, 400, "contents is not specified"},
+		{"/v1beta/models/m:countTokens", `{}`, 404, "Want :generateContent"},
+		{"/v1beta/models/m:streamGenerateContent", `{}`, 404, "alt=sse"},
+	} {
+		s := dialects[0].send(t, p, c.path, c.body)
+		require.Equal(t, c.status, s.StatusCode, c.body)
+		require.Contains(t, s.body, c.phrase)
+		seen := p.Attempts()
+		require.Len(t, seen, i+1)
+		require.Equal(t, c.status, seen[i].Status)
+		require.Equal(t, c.path, seen[i].Path)
+	}
+	require.Equal(t, 500, dialects[0].ask(t, p, false).StatusCode, "the script was not touched")
+	req, err := http.NewRequest(http.MethodPost, "http://p/nowhere", nil)
+	require.NoError(t, err)
+	req.Header.Set("Anthropic-Version", "2023-06-01")
+	res, err := p.Client().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.NotEmpty(t, res.Header.Get("Request-Id"))
+}
