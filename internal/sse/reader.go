@@ -133,7 +133,9 @@ func (r *Reader) Stats() Stats { return r.stats }
 // if it exceeds a limit, and other errors as the source gives them. Every error
 // ends the stream: further calls return the same.
 func (r *Reader) Next() (Event, error) {
-	r.data = r.data[:0]
+	if !r.hasData { // else a Scanner goes on within an event
+		r.data = r.data[:0]
+	}
 	for r.err == nil {
 		line, whole := r.line()
 		if r.size+max(len(line), len(r.part)) > r.maxEvent {
