@@ -22,6 +22,7 @@ type note struct {
 	Usage
 	cost       float64
 	firstChunk time.Duration
+	gaveUp     bool // a transport within the attempt, on a response that it handed on
 	heard
 }
 

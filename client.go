@@ -86,6 +86,7 @@ type ClientOption[Req, Resp any] interface {
 // A Binding says how a client calls one model or all of a provider's.
 type Binding[Req, Resp any] struct {
 	id, provider string
+	all          bool // the pool's models
 	call         call[Req, Resp]
 }
 
@@ -172,7 +173,7 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 			continue
 		}
 		for _, m := range roster.models {
-			if m.info.Load().Provider == bd.provider && !byID[m.id] {
+			if (bd.all || m.info.Load().Provider == bd.provider) && !byID[m.id] {
 				models, v.calls = append(models, m), append(v.calls, bd.call)
 			}
 		}

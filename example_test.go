@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -241,6 +242,40 @@ func ExampleTap() {
 	_, err := chat.Call(context.Background(), "Why?")
 	fmt.Println(err)
 	// Output: model: rate_limited: 429 too many requests, retry in 2s
+}
+
+// A transport protects whatever takes an http.Client. Here an overload is
+// retried, and a stream that lacks its end is an error, which SDKs would take
+// for the end of the answer.
+func ExamplePool_Transport() {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = fmt.Fprint(w, `data: {"choices":[{"index":0,"delta":{"content":"Rayleigh"},"finish_reason":null}]}`+"\n\n")
+	}))
+	defer server.Close()
+	pool, err := resilience.NewPool(retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+	if err != nil {
+		panic(err)
+	}
+	modelOf := func(*http.Request) string { return "gpt-5" }
+	client := &http.Client{Transport: pool.Transport(nil, modelOf)}
+
+	resp, err := client.Post(server.URL, "application/json", strings.NewReader(`{"model":"gpt-5","stream":true}`))
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	fmt.Println(requests, "requests,", len(body), "bytes")
+	fmt.Println(err)
+	// Output:
+	// 2 requests, 85 bytes
+	// gpt-5: truncated: ended without its end marker after 1 chunks
 }
 
 // A stream passes the same layers as any call. Until its first meaningful chunk

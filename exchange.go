@@ -36,7 +36,7 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	if isNil(resp, b.nilness) {
 		return &flawed{Malformed, errNil, errNil.Error()}
 	}
-	if b.streams {
+	if x.streams {
 		if r, ok := any(resp).(running); !ok || r.alive() == nil || r.alive().ended() {
 			return &flawed{Malformed, errOver, errOver.Error()}
 		}

@@ -52,7 +52,7 @@ func (a *attempt) explain(err error) (Kind, error) {
 	if facts.HasRetryAfter {
 		e.RetryAfter = facts.RetryAfter
 	}
-	e.refused, e.final = !facts.Accepted, facts.NoRetry
+	e.refused, e.final, e.gaveUp = !facts.Accepted, facts.NoRetry, n.gaveUp
 	return kind, e
 }
 

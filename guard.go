@@ -4,12 +4,18 @@ import "time"
 
 // wait bounds an attempt that streams, until its first meaningful chunk.
 func (a *attempt) wait(t *timeouts) {
-	rec := a.call.record()
 	d, cause := time.Duration(0), (*timeoutError)(nil)
 	if t != nil {
 		d, cause = t.firstChunk(a.call)
 		d, cause = a.share(t, d, cause)
 	}
+	a.within(t, a.start, d, cause)
+}
+
+// within cancels the attempt, which is under way at now, once it has taken d or
+// what else bounds a stream until its first chunk.
+func (a *attempt) within(t *timeouts, now int64, d time.Duration, cause *timeoutError) {
+	rec := a.call.record()
 	if rec.limit != 0 {
 		if left := time.Duration(rec.limit - a.start); d <= 0 || left < d {
 			d, cause = max(left, 1), rec.limitCause
@@ -17,15 +23,27 @@ func (a *attempt) wait(t *timeouts) {
 	}
 	if t != nil && !t.observe {
 		if b := t.of(a.call); b.forTotal > 0 {
-			if left := a.totalLeft(b); d <= 0 || left < d {
+			if left := a.totalLeft(b) + time.Duration(now-a.start); d <= 0 || left < d {
 				d, cause = max(left, 1), b.totalCause
 			}
 		}
 	}
 	rec.timer = nil
 	if cause != nil && d > 0 {
-		rec.timer = time.AfterFunc(d, func() { a.expire(cause) })
+		rec.timer = time.AfterFunc(d-time.Duration(now-a.start), func() { a.expire(cause) })
 	}
+}
+
+// rebound makes the attempt wait no longer than bound says, instead of for a
+// first chunk.
+func (a *attempt) rebound(bound func(*timeouts, *Call) (time.Duration, *timeoutError)) {
+	t, rec := a.pool.timeouts.Load(), a.call.record()
+	if t == nil || rec.timer != nil && !rec.timer.Stop() {
+		return
+	}
+	d, cause := bound(t, a.call)
+	d, cause = a.share(t, d, cause)
+	a.within(t, a.pool.now(), d, cause)
 }
 
 // holdBack is how long a stream that has begun is held back.

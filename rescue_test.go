@@ -20,7 +20,7 @@ import (
 
 type (
 	stringHooks = resilience.StreamHooks[string, string]
-	streams     = resilience.Client[string, *resilience.Stream[string]]
+	streaming   = resilience.Client[string, *resilience.Stream[string]]
 	source      = func(context.Context, string) iter.Seq2[string, error]
 )
 
@@ -57,7 +57,7 @@ func refuses(next source) source {
 	}
 }
 
-func rescuer(t *testing.T, hooks stringHooks, bound map[string]source, features ...resilience.Feature) *streams {
+func rescuer(t *testing.T, hooks stringHooks, bound map[string]source, features ...resilience.Feature) *streaming {
 	t.Helper()
 	hooks.Terminal = marks.Terminal
 	hooks.Meaningful = func(s string) bool { return s != "end" && marks.Meaningful(s) }

@@ -15,7 +15,8 @@
 // Clients of different types (chat, embeddings) may share a pool, and so share
 // what is known about each model.
 //
-// An SDK that takes an [net/http.Client] is best given one with [Tap].
+// An SDK that takes an [net/http.Client] is best given one with [Tap], or with
+// [Pool.Transport], which protects it without a Client.
 //
 // # One wrapper
 //
