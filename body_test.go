@@ -67,6 +67,19 @@ func TestBodyPassesWithoutDelay(t *testing.T) {
 	})
 }
 
+// An SDK that knows the end when it sees it closes there.
+func TestBodyClosedAtItsEndMarker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stack(t)
+		resp := get(t.Context(), t, p, newFake(t, streams(word, stop, "1h")).base)
+		_, err := io.ReadFull(resp.Body, make([]byte, len(word+stop)))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, int64(1), p.Model("m").Stats(time.Minute).Calls, "it has succeeded")
+		idle(t, p)
+	})
+}
+
 func TestBodyReaderMayBeSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		resp := get(t.Context(), t, stack(t), newFake(t, streams(word, word, stop)).base)

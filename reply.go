@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -38,6 +37,7 @@ const maxHeld = 32 << 20
 var (
 	errHTML  = errors.New("HTML instead of an answer")
 	errBomb  = errors.New("an answer of more than " + strconv.Itoa(maxHeld>>20) + " MiB after decompression")
+	errLarge = errors.New("resilience: the body of a failure has more than " + strconv.Itoa(maxHeld>>20) + " MiB")
 	errJSON  = errors.New("an answer that is not JSON")
 	errSent  = errors.New("a body that cannot be sent again")
 	errEmpty = errors.New("a stream without an event")
@@ -55,17 +55,18 @@ func (e *badStatus) Error() string { return "HTTP status " + strconv.Itoa(e.Stat
 
 // ask makes an attempt: it sends the request once.
 func (t *transport) ask(ctx context.Context, _ *Model, k *asked) (*reply, error) {
-	k.last = nil
 	req, err := k.again(ctx)
 	if err != nil {
 		return nil, &flawed{Invalid, err, errSent.Error()}
 	}
+	k.last = nil
 	a := k.attempt(ctx)
 	if a == nil { // bypassed
 		resp, err := t.base.RoundTrip(req) //nolint:bodyclose // the caller's
 		return &reply{resp: resp}, err
 	}
-	if req.Header.Get("Accept") != eventStream { // it may answer as late as it is whole
+	streams := req.Header.Get("Accept") == eventStream
+	if !streams { // it may answer as late as it is whole
 		a.rebound((*timeouts).attempt)
 	}
 	resp, err := t.base.RoundTrip(req)
@@ -83,6 +84,11 @@ func (t *transport) ask(ctx context.Context, _ *Model, k *asked) (*reply, error)
 	own.Request = k.Request
 	if own.Body == nil {
 		own.Body = http.NoBody
+	}
+	if events := mediaOf(resp) == eventStream && resp.StatusCode < http.StatusMultipleChoices; events && !streams {
+		a.rebound((*timeouts).firstChunk)
+	} else if streams && !events {
+		a.rebound((*timeouts).attempt)
 	}
 	return k.judge(ctx, a, &own, resp)
 }
@@ -116,9 +122,15 @@ func (k *asked) again(ctx context.Context) (*http.Request, error) {
 
 const eventStream = "text/event-stream"
 
+// mediaOf returns the type of a response's content.
+func mediaOf(resp *http.Response) string {
+	media, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
 // judge says what a response is: an answer, or a failure.
 func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Response) (*reply, error) {
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	media := mediaOf(resp)
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	status, src := resp.StatusCode, resp.Body
 	switch {
@@ -131,16 +143,17 @@ func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Resp
 		_ = src.Close()
 		return nil, &flawed{Unreachable, errHTML, errHTML.Error()}
 	case status < http.StatusMultipleChoices && media == eventStream:
-		a.rebound((*timeouts).firstChunk)
 		return k.begin(ctx, a, newBody(resp, original, true))
 	case status < http.StatusMultipleChoices && !isJSON:
 		return k.begin(ctx, a, newBody(resp, original, false))
 	}
-	a.rebound((*timeouts).attempt)
 	held, err := readWhole(resp)
 	switch {
 	case status >= http.StatusBadRequest:
 		_ = src.Close()
+		if len(held) > maxHeld {
+			err = errLarge
+		}
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(held), failing{err}))
 		k.last = resp
 		return nil, &badStatus{status, held[:min(len(held), 4<<10)]}

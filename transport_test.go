@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/retry"
 )
 
 // TestTransport meets a provider in every state, alone, so that retry asks the
@@ -268,6 +270,11 @@ func TestTransportBomb(t *testing.T) {
 	require.ErrorIs(t, err, resilience.Malformed)
 	require.ErrorContains(t, err, "32 MiB")
 
+	_, _, err = post(t, newPool(t), roundTrip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusBadRequest, Body: io.NopCloser(repeat('a')), Request: r}, nil
+	}))
+	require.ErrorContains(t, err, "the body of a failure has more than 32 MiB", "and does not just end")
+
 	_, body, err := post(t, newPool(t), endless(jsonType, false))
 	require.NoError(t, err)
 	require.Len(t, body, 40<<20+2, "a large one that came as it is passes")
@@ -281,20 +288,25 @@ func (b repeat) Read(p []byte) (int, error) {
 }
 
 func TestTransportPassesUpgrades(t *testing.T) {
-	p := stack(t)
-	tr := p.Transport(replies(reply(101, "")), always("m"))
-	for _, edit := range []func(*http.Request){
-		func(r *http.Request) { r.Method = http.MethodConnect },
-		func(r *http.Request) { r.Header.Set("Upgrade", "websocket") },
+	here, there := net.Pipe()
+	defer func() { _ = there.Close() }()
+	for name, edit := range map[string]func(*http.Request){
+		"CONNECT":    func(r *http.Request) { r.Method = http.MethodConnect },
+		"an upgrade": func(r *http.Request) { r.Header.Set("Upgrade", "websocket") },
+		"unasked":    func(*http.Request) {},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 		require.NoError(t, err)
 		edit(req)
-		resp, err := tr.RoundTrip(req)
+		p := stack(t)
+		resp, err := p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: here, Request: r}, nil
+		}), always("m")).RoundTrip(req)
 		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
+		require.Same(t, here, resp.Body, name)
+		require.Equal(t, name == "unasked", len(p.Models()) == 1 && p.Models()[0].Stats(time.Minute).Calls == 1, name)
+		idle(t, p)
 	}
-	require.Empty(t, p.Models())
 }
 
 func TestTransportBypassed(t *testing.T) {
@@ -344,4 +356,70 @@ func TestTransportOverATap(t *testing.T) {
 	_, _, err := post(t, p, resilience.Tap(replies(reply(503, ""), reply(200, okJSON, "Content-Type", jsonType))))
 	require.NoError(t, err)
 	require.Empty(t, warnings.C, "each attempt made one request")
+}
+
+// TestTransportHeeds what a request says of itself.
+func TestTransportHeeds(t *testing.T) {
+	ok := replyWith(200, jsonType, okJSON)
+	none := resilience.CallOptions{}
+	for name, tc := range map[string]struct {
+		opts     resilience.CallOptions
+		edit     func(*http.Request)
+		first    http.HandlerFunc
+		requests int
+		took     time.Duration
+		err      resilience.Kind
+	}{
+		"a stream that it asks for": {none, func(r *http.Request) { r.Header.Set("Accept", "text/event-stream") }, streamed(jsonType, "1h"), 2, time.Minute, 0},
+		"a stream, no header":       {none, func(r *http.Request) { r.Header.Set("Accept", "text/event-stream") }, silent, 2, 30 * time.Second, 0},
+		"either":                    {none, func(r *http.Request) { r.Header.Set("Accept", "application/json, text/event-stream") }, silent, 2, time.Minute, 0},
+		"Expect":                    {none, func(r *http.Request) { r.Header.Set("Expect", "100-continue") }, replyWith(503, jsonType, ""), 2, 0, 0},
+		"Once":                      {resilience.CallOptions{Once: true}, func(*http.Request) {}, replyWith(503, jsonType, ""), 1, 0, 0},
+		"a bound of the whole":      {resilience.CallOptions{Timeout: 5 * time.Second}, func(*http.Request) {}, silent, 1, 5 * time.Second, resilience.TimedOut},
+		"a body that cannot be had": {none, func(r *http.Request) { r.GetBody = func() (io.ReadCloser, error) { return nil, errBroken } }, replyWith(503, jsonType, ""), 1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := stack(t)
+				f := newFake(t, tc.first, ok)
+				req, err := http.NewRequestWithContext(resilience.WithOptions(t.Context(), tc.opts), http.MethodPost, url, strings.NewReader("question"))
+				require.NoError(t, err)
+				tc.edit(req)
+				start := time.Now()
+				resp, err := p.Transport(f.base, always("m")).RoundTrip(req)
+				require.InDelta(t, tc.took, time.Since(start), float64(time.Second))
+				require.Len(t, f.sent(), tc.requests)
+				if tc.err != 0 {
+					require.Equal(t, tc.err, resilience.KindOf(err), "%v", err)
+				} else {
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+				}
+				idle(t, p)
+			})
+		})
+	}
+}
+
+func TestTransportConcurrently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, retry.New(retry.Config{Budget: -1}), resilience.Timeouts{})
+		var handlers []http.HandlerFunc
+		for range 25 {
+			handlers = append(handlers, streams(word, word, stop), replyWith(503, jsonType, ""), replyWith(200, jsonType, okJSON), streams(word))
+		}
+		f := newFake(t, handlers...)
+		client := &http.Client{Transport: p.Transport(f.base, nil)}
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				for range 2 {
+					_, _, _ = postWith(t.Context(), client)
+				}
+			})
+		}
+		wg.Wait()
+		idle(t, p)
+		require.GreaterOrEqual(t, p.Models()[0].Stats(time.Minute).Calls, int64(100))
+	})
 }

@@ -180,3 +180,6 @@ func (w typed) WriteHeader(status int) {
 }
 
 func (w typed) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// silent answers nothing.
+func silent(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
