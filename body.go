@@ -178,9 +178,9 @@ func (b *body) leave(why error) error {
 // end settles the body, once, and returns what its reader gets.
 func (b *body) end(why error) error {
 	b.mu.Lock()
-	if b.err != nil {
+	if err := b.err; err != nil {
 		b.mu.Unlock()
-		return b.err
+		return err
 	}
 	b.err = errTwice // until it is known
 	b.mu.Unlock()
@@ -189,7 +189,6 @@ func (b *body) end(why error) error {
 		why = b.tail
 	}
 	err := b.life.explain(b.outcome(why), max(b.pieces, 1))
-	b.life.cancel(errAbandoned)
 	defer b.life.end(err)
 	b.life.stop()
 	b.mu.Lock()

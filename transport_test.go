@@ -66,6 +66,7 @@ func TestTransport(t *testing.T) {
 
 		"a stream":                    {[]http.HandlerFunc{streams(word, word, stop, done)}, 1, 200, word + word + stop + done, 0, false, 0},
 		"a stream, no DONE":           {[]http.HandlerFunc{streams(word, stop)}, 1, 200, word + stop, 0, false, 0},
+		"a stream, no last newline":   {[]http.HandlerFunc{streams(word, strings.TrimSpace(stop))}, 1, 200, word + strings.TrimSpace(stop), 0, false, 0},
 		"a stream, error before text": {[]http.HandlerFunc{streams(alive, inBand), streams(word, stop)}, 2, 200, word + stop, resilience.Overloaded, false, 0},
 		"a stream, errors for good":   {[]http.HandlerFunc{streams(alive, inBand)}, 3, 200, alive + inBand, resilience.Overloaded, false, 0},
 		"a stream, error after text":  {[]http.HandlerFunc{streams(word, inBand, done)}, 1, 200, word + inBand + done, resilience.Truncated, false, 0},
@@ -356,6 +357,16 @@ func TestTransportOverATap(t *testing.T) {
 	_, _, err := post(t, p, resilience.Tap(replies(reply(503, ""), reply(200, okJSON, "Content-Type", jsonType))))
 	require.NoError(t, err)
 	require.Empty(t, warnings.C, "each attempt made one request")
+
+	tap := resilience.Tap(replies(reply(503, ""), reply(200, okJSON, "Content-Type", jsonType)))
+	_, _, err = post(t, p, roundTrip(func(r *http.Request) (*http.Response, error) {
+		if _, err := tap.RoundTrip(r); err != nil {
+			return nil, err
+		}
+		return tap.RoundTrip(r)
+	}))
+	require.NoError(t, err)
+	require.Len(t, warnings.C, 1, "of a base that retries by itself")
 }
 
 // TestTransportHeeds what a request says of itself.

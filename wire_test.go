@@ -65,7 +65,9 @@ func newFake(t *testing.T, handlers ...http.HandlerFunc) *fake {
 	})}
 	f.base = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		here, there := net.Pipe()
+		f.mu.Lock()
 		f.dials++
+		f.mu.Unlock()
 		select {
 		case l.conns <- there:
 			return here, nil
