@@ -134,6 +134,7 @@ type trail struct {
 	broke      *Error          // why the call is on its way again
 	rescued    bool            // it broke, and went on
 	stays      int             // how often that was with the same model
+	others     bool            // an outer call may go to other models instead
 	how        string          // the next attempt comes about, if not by a layer
 	attempts   []Attempt
 	tried      []uint16 // positions beyond what Call.tried holds

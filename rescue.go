@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -66,6 +67,7 @@ func (s *Stream[Chunk]) rescue(err error) bool {
 		}
 		l.stop()
 		l.settle(l.holds[i].at, broke)
+		l.holds[i].call.record().others = slices.ContainsFunc(l.holds[i+1:], func(h held) bool { return h.call.mayMove() })
 		l.waiting.Store(int64(time.Since(l.base)) + 1) // the gap of an outer attempt goes on
 		next := s.again(l.holds[i].call, &f.marks, broke)
 		l.waiting.Store(0)

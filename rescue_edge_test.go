@@ -141,7 +141,8 @@ func TestRescueNoAttemptAfterTheEnd(t *testing.T) {
 		t.Run(name+", nested", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked := 0
-				a := resilience.Wrap(resilience.StreamOf(refuses2(hung["a"], hung["b"]), continuing))
+				a := resilience.WrapAll([]caller{resilience.StreamOf(hung["a"], continuing), resilience.StreamOf(hung["b"], continuing)},
+					fallback.New(fallback.Config{}))
 				b := resilience.Wrap(resilience.StreamOf(func(ctx context.Context, req string) iter.Seq2[string, error] {
 					asked++
 					return hung["b"](ctx, req)
@@ -199,7 +200,7 @@ func TestRescueNilRequest(t *testing.T) {
 // Close may come at the very instant at which a rescue succeeds.
 func TestRescueCloseRacesARescue(t *testing.T) {
 	var stuck atomic.Int64
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(time.Second)
 	n := 0
 	for ; time.Now().Before(deadline) && stuck.Load() == 0; n++ {
 		var ready atomic.Bool
@@ -336,7 +337,9 @@ func TestRescueSettlesOnce(t *testing.T) {
 			s, err := c.Call(t.Context(), "?")
 			require.NoError(t, err)
 			_, err = readAll(s)
-			t.Log(err, line(s.Report()), b.State(c.Pool().Model("a")))
+			require.NoError(t, err)
+			require.Equal(t, []string{"a truncated → continued", "a"}, line(s.Report()))
+			require.Equal(t, breaker.Closed, b.State(c.Pool().Model("a")))
 			idle(t, c.Pool())
 		})
 	})

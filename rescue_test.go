@@ -260,14 +260,17 @@ func TestRescueLimits(t *testing.T) {
 		})
 	}
 	t.Run("a limit of models", func(t *testing.T) {
-		c := rescuer(t, stringHooks{Resume: resumes}, map[string]source{"a": bound["a"], "b": bound["b"]}, fallback.New(fallback.Config{Limit: 1}))
-		s, err := c.Call(t.Context(), "?")
-		require.NoError(t, err)
-		_, err = readAll(s)
-		require.Equal(t, resilience.Truncated, resilience.KindOf(err))
-		for _, a := range s.Report().Attempts {
-			require.Equal(t, "a", a.Model.ID())
-		}
+		synctest.Test(t, func(t *testing.T) {
+			c := rescuer(t, stringHooks{Resume: resumes}, bound, fallback.New(fallback.Config{Limit: 1}))
+			s, err := c.Call(t.Context(), "?")
+			require.NoError(t, err)
+			_, err = readAll(s)
+			require.Equal(t, resilience.Truncated, resilience.KindOf(err))
+			require.Len(t, s.Report().Attempts, 6, "an extra attempt each")
+			for _, a := range s.Report().Attempts {
+				require.Equal(t, "a", a.Model.ID())
+			}
+		})
 	})
 }
 
@@ -401,7 +404,7 @@ func TestRescueNested(t *testing.T) {
 	hooks := stringHooks{Resume: resumes, Terminal: marks.Terminal}
 	for name, inner := range map[string]resilience.Feature{"retry": retry.New(retry.Config{}), "breaker": breaker.New(breaker.Config{Consecutive: 1})} {
 		t.Run(name, func(t *testing.T) {
-			broken := resilience.Wrap(resilience.StreamOf(refuses2(breaks("one two", resilience.Overloaded), breaks("", resilience.Overloaded)), hooks), inner)
+			broken := resilience.Wrap(resilience.StreamOf(breaks("one two", resilience.Overloaded), hooks), inner)
 			well := resilience.Wrap(resilience.StreamOf(writes(poem), hooks), retry.New(retry.Config{}))
 			c := fallback.Wrap(fallback.Config{}, resilience.ModelCaller[string, *resilience.Stream[string]](broken), well)
 			s, err := c.Call(t.Context(), "?")
@@ -412,8 +415,8 @@ func TestRescueNested(t *testing.T) {
 			for _, p := range []*resilience.Pool{broken.Pool(), well.Pool(), c.Pool()} {
 				idle(t, p)
 			}
-			require.Equal(t, resilience.Truncated, s.Report().Attempts[0].Kind)
-			require.Zero(t, s.Report().Attempts[len(s.Report().Attempts)-1].Kind)
+			require.Equal(t, []string{"1 truncated → continued", "2"}, line(s.Report()))
+			require.Equal(t, int64(1), broken.Pool().Models()[0].Stats(time.Minute).Calls, "an outer pool has another model")
 			require.True(t, s.Report().Rescued)
 			require.Equal(t, int64(1), well.Pool().Models()[0].Stats(time.Minute).Calls)
 		})

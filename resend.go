@@ -14,17 +14,20 @@ func (c *Call) resend(ctx context.Context, broke *Error) error {
 		t.limit = c.pool.now() + t.span
 	}
 	present := c.skipRemoved()
-	if c.pool.router != nil && c.Remaining() > 0 {
+	if c.mayMove() {
 		if !c.extra(broke, true) {
 			return broke
 		}
 		return c.pool.router(ctx, (*Route)(c), dispatch)
 	}
-	if !present || !c.stay(ctx, broke) {
+	if !present || t.others || !c.stay(ctx, broke) {
 		return broke
 	}
 	return dispatch(ctx, c)
 }
+
+// mayMove reports whether the call may go to another model.
+func (c *Call) mayMove() bool { return c.pool.router != nil && c.Remaining() > 0 }
 
 // stayPause is how long a model is left alone, at most, before a stream of its
 // own goes on there, where that needs a pause. It doubles each time.
