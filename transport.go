@@ -34,9 +34,10 @@ import (
 // comes, or is [Malformed] if base has decompressed it; a base with
 // DisableCompression leaves that to the SDK.
 //
-// The call of an event stream has succeeded at the first event that is not a
-// keep-alive, and one that reports a failure before that is retried. Then its
-// bytes pass unchanged, under [Timeouts].Gap and Total; other bodies are treated
+// The call of an event stream has succeeded at the first event with a part of
+// the answer, or in a format that is not known at the first that is no
+// keep-alive. One that reports a failure before that is retried. Then all bytes
+// pass unchanged, under [Timeouts].Gap and Total; other bodies are treated
 // alike from their first byte on. The attempt is over when the body is read to
 // its end or closed. The body of an answer in the format of OpenAI, Anthropic or
 // Gemini that ends without its end marker ends with an error, [Truncated],

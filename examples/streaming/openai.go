@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"slices"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/sse"
@@ -132,7 +133,7 @@ var hooks = resilience.StreamHooks[ChatRequest, Chunk]{
 		for _, c := range delivered {
 			so.Content += *text(&c)
 		}
-		req.Messages = append(req.Messages[:len(req.Messages):len(req.Messages)], so)
+		req.Messages = append(slices.Clip(req.Messages), so)
 		return req, true
 	},
 	Text: text,

@@ -25,9 +25,10 @@ type marks struct {
 }
 
 type choice struct {
-	Index        uint            `json:"index"`
-	FinishReason json.RawMessage `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
-	Finish       json.RawMessage `json:"finishReason"`
+	Index        uint                       `json:"index"`
+	Delta        map[string]json.RawMessage `json:"delta"`
+	FinishReason json.RawMessage            `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
+	Finish       json.RawMessage            `json:"finishReason"`
 }
 
 // See takes in the next event, which is not a [Failure].
@@ -47,7 +48,7 @@ func (o *Outline) See(ev Event) {
 	if idle(kind) || idle(ev.Name) {
 		return
 	}
-	o.began = true
+	o.began = o.began || begins(kind, &m)
 	switch {
 	case kind == "message_start":
 		o.known = true
@@ -62,6 +63,30 @@ func (o *Outline) See(ev Event) {
 	}
 	o.choices(m.Choices)
 	o.choices(m.Candidates)
+}
+
+// begins reports whether an event has part of an answer, unlike one that only
+// announces it.
+func begins(kind string, m *marks) bool {
+	switch kind {
+	case "message_start", "content_block_start",
+		"response.created", "response.queued", "response.in_progress", "response.output_item.added", "response.content_part.added":
+		return false
+	}
+	if m.Choices == nil {
+		return true
+	}
+	for _, c := range m.Choices {
+		if c.Delta == nil || says(c.FinishReason) {
+			return true
+		}
+		for name, value := range c.Delta {
+			if name != "role" && says(value) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // idle reports whether events of this name are signs of life.
@@ -81,7 +106,8 @@ func (o *Outline) choices(list []choice) {
 	}
 }
 
-// Began reports whether there was an event that is not a keep-alive.
+// Began reports whether there was a part of the answer: an event that is no
+// keep-alive and does not only announce one.
 func (o *Outline) Began() bool { return o.began }
 
 // Complete reports whether the answer is whole, or ended as its provider meant
