@@ -29,6 +29,9 @@ var targets = []target{
 	{What: "memory of a call in flight, bytes", Benchmark: "Memory", Unit: "bytes/call", Bound: 1 << 10},
 	{What: "HTTP call on loopback ÷ net/http with `context.WithTimeout`", Benchmark: "HTTP", Unit: "library/context_with_timeout", Bound: 1.02},
 	{What: "HTTP call on loopback ÷ bare net/http", Benchmark: "HTTP", Unit: "library/bare", Bound: 1.08},
+	{What: "a chunk of a stream over iter.Pull2, ns", Benchmark: "Stream/seq", Unit: "more-ns/chunk", Bound: 60},
+	{What: "a chunk of a stream from a bare cursor, ns", Benchmark: "Stream/cursor", Unit: "more-ns/chunk", Bound: 60},
+	{What: "a chunk of a stream from a bare Recv, ns", Benchmark: "Stream/recv", Unit: "more-ns/chunk", Bound: 60},
 }
 
 // idleBound is the most that an unused part may add to a call.
