@@ -1,0 +1,9 @@
+package breaker_test
+
+import (
+	"testing"
+
+	"github.com/cmmv-hive/resilience/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }

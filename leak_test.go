@@ -1,0 +1,9 @@
+package resilience_test
+
+import (
+	"testing"
+
+	"github.com/cmmv-hive/resilience/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
