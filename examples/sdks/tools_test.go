@@ -26,7 +26,7 @@ var object = map[string]any{
 	"type": "object", "properties": map[string]any{"city": map[string]any{"type": "string"}}, "required": []string{"city"},
 }
 
-// toolRequests declare a tool to each SDK.
+// openAITools and those below declare a tool.
 func openAITools() openai.ChatCompletionNewParams {
 	req := openAIQuestion
 	req.Tools = []openai.ChatCompletionToolUnionParam{
