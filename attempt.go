@@ -212,6 +212,9 @@ func (c *Call) note(a *attempt, err error) {
 		} else if e, ok := err.(*ExhaustedError); ok {
 			done.Reason = e.brief()
 		}
+		if done.Status == 0 {
+			done.Status = n.status
+		}
 	}
 	t := c.record()
 	done.Wait, t.wait = t.wait, 0

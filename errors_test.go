@@ -311,3 +311,10 @@ func TestValidationIsNotClassified(t *testing.T) {
 		require.ErrorContains(t, err, "failed validation")
 	}
 }
+
+// TestWrappedKind gives an error a kind in the shortest way.
+func TestWrappedKind(t *testing.T) {
+	c := newClient(t, newPool(t), resilience.BindFunc("a", fails(fmt.Errorf("%w: the user's own words", resilience.Malformed))))
+	_, err := c.Call(t.Context(), "?")
+	require.EqualError(t, err, "a: malformed")
+}

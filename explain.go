@@ -48,6 +48,9 @@ func (a *attempt) explain(err error) (Kind, error) {
 		}
 	}
 	e := a.failed(kind, err, facts.Reason)
+	if facts.Kind == classify.Unknown && kind != Unknown {
+		e.reason = "" // somebody knows better
+	}
 	e.Status, e.Code, e.RequestID = facts.Status, facts.Code, printable(facts.RequestID)
 	if facts.HasRetryAfter {
 		e.RetryAfter = facts.RetryAfter
@@ -96,7 +99,11 @@ func (a *attempt) short(late *timeoutError) bool {
 }
 
 func (a *attempt) failed(kind Kind, err error, reason string) *Error {
-	return &Error{Kind: kind, Model: a.model.id, Attempt: int(a.call.attempts), Err: err, reason: reason}
+	e := &Error{Kind: kind, Model: a.model.id, Attempt: int(a.call.attempts), Err: err, reason: reason}
+	if n := a.noted.Load(); n != nil {
+		e.RequestID = n.requestID()
+	}
+	return e
 }
 
 // timedOut returns the cause if a deadline of ours has passed.

@@ -14,7 +14,7 @@ type Report struct {
 	Op         string
 	Model      *Model    // that answered, or nil
 	Attempts   []Attempt // all of them, in order
-	Skipped    []Verdict // models that were not tried because something holds them
+	Skipped    []Verdict // of a call that failed: models that were not tried because something holds them
 	Usage      Usage     // summed over attempts
 	Cost       float64   // in US dollars, of all attempts whose price is known
 	Duration   time.Duration

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -201,4 +203,32 @@ func TestTapConcurrently(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(20), rep.Usage.Output)
 	require.Equal(t, 200, rep.Attempts[0].Status)
+}
+
+// TestTapTellsOfWhatWeEnd has a stream that our own timer ends: the error has
+// the ID by which to ask the provider.
+func TestTapTellsOfWhatWeEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tapped := resilience.Tap(replies(reply(http.StatusOK, "", "X-Request-Id", "req_9")))
+		open := func(ctx context.Context, _ string) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://model", http.NoBody)
+				require.NoError(t, err)
+				resp, err := tapped.RoundTrip(req)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				if yield("one", nil) {
+					<-ctx.Done()
+					yield("", context.Cause(ctx))
+				}
+			}
+		}
+		c := resilience.Wrap(resilience.StreamOf(open), resilience.Timeouts{})
+		s, err := c.Call(t.Context(), "?")
+		require.NoError(t, err)
+		_, err = readAll(s)
+		require.EqualError(t, err, "model: truncated: timed out after 30s (Timeouts.Gap) after 1 chunks, request req_9")
+		require.Equal(t, "req_9", s.Report().Attempts[0].RequestID)
+		require.Equal(t, http.StatusOK, s.Report().Attempts[0].Status)
+	})
 }

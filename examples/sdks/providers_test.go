@@ -93,7 +93,7 @@ var ways = []way{
 // A want is what has to come of a fault, by the README's table of kinds.
 type want struct {
 	kind   resilience.Kind // of the first attempt; zero: it is an answer
-	status int             // of it; 0 where it ended by our own timer, or without an end marker
+	status int             // of it; 0 where there were no headers
 	asked  time.Duration   // to wait, as the error has it
 	first  int             // attempts at the preferred model
 	second int             // at the other one, which answers
@@ -206,23 +206,23 @@ var rows = []row{
 	{name: "silent", fault: chaos.Fault{Name: chaos.Silent},
 		wants: []want{{kind: late, first: 1, second: 1, alone: 3}}},
 	{name: "headers, then keep-alives alone", fault: chaos.Fault{Name: chaos.HeadersOnly, KeepAlive: 50 * time.Millisecond}, wants: []want{
-		{kind: late, first: 1, second: 1, alone: 3}, {kind: late, first: 1, second: 1, alone: 3},
-		{kind: late, first: 1, second: 1, alone: 3}, {kind: late, first: 1, second: 1, alone: 3},
-		{kind: late, first: 1, second: 1, alone: 3}, {kind: unknown, status: 200, first: 1, second: 1, alone: 1}}}, // a comment is an error to it
+		{kind: late, status: 200, first: 1, second: 1, alone: 3}, {kind: late, status: 200, first: 1, second: 1, alone: 3},
+		{kind: late, status: 200, first: 1, second: 1, alone: 3}, {kind: late, status: 200, first: 1, second: 1, alone: 3},
+		{kind: late, status: 200, first: 1, second: 1, alone: 3}, {kind: unknown, status: 200, first: 1, second: 1, alone: 1}}}, // a comment is an error to it
 	{name: "silent after 3 words", fault: chaos.Fault{Name: chaos.Stall, Tokens: 3}, wants: []want{
-		{kind: late, first: 1, second: 1, alone: 3},
-		{kind: broken, behind: late, first: 1, second: 1, alone: 1}}},
+		{kind: late, status: 200, first: 1, second: 1, alone: 3},
+		{kind: broken, behind: late, status: 200, first: 1, second: 1, alone: 1}}},
 	{name: "drips, a word every 200 ms", fault: chaos.Fault{Name: chaos.Drip, Pace: 200 * time.Millisecond}, wants: []want{
-		{kind: late, first: 1, second: 1, alone: 3},
-		{kind: broken, behind: late, first: 1, second: 1, alone: 1}}},
+		{kind: late, status: 200, first: 1, second: 1, alone: 3},
+		{kind: broken, behind: late, status: 200, first: 1, second: 1, alone: 1}}},
 	{name: "ends before text, without end marker", fault: chaos.Fault{Name: chaos.Cut}, wants: []want{
-		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, first: 2, second: 1, alone: 3},
-		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, first: 2, second: 1, alone: 3},
-		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 2, second: 1, alone: 3}}}, // an empty body is an answer to it
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 2, second: 1, alone: 3},
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 2, second: 1, alone: 3},
+		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, status: 200, first: 2, second: 1, alone: 3}}}, // an empty body is an answer to it
 	{name: "ends after 3 words, without end marker", fault: chaos.Fault{Name: chaos.Cut, Tokens: 3}, wants: []want{
-		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, first: 1, second: 1, alone: 1},
-		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, first: 1, second: 1, alone: 1},
-		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 1, second: 1, alone: 1}}},
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 1, second: 1, alone: 1},
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 1, second: 1, alone: 1},
+		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, status: 200, first: 1, second: 1, alone: 1}}},
 	{name: "resets the connection before an answer", fault: chaos.Fault{Name: chaos.Reset},
 		wants: []want{{kind: down, first: 2, second: 1, alone: 3}}},
 	{name: "resets it after 3 words", fault: chaos.Fault{Name: chaos.CutByReset, Tokens: 3}, wants: []want{
@@ -234,14 +234,14 @@ var rows = []row{
 		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, behind: malformed, status: 200, first: 1, second: 1, alone: 1},
 		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {first: 1, alone: 1}, // it skips events without a name
 		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, behind: malformed, status: 200, first: 1, second: 1, alone: 1}}},
-	{name: "a web page with status 200", fault: chaos.Fault{Name: chaos.HTML}, wants: []want{ // of which the clients say it in words alone
-		{kind: unknown, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 2, second: 1, alone: 3},
-		{kind: unknown, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 2, second: 1, alone: 3},
+	{name: "a web page with status 200", fault: chaos.Fault{Name: chaos.HTML}, wants: []want{
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 2, second: 1, alone: 3},
+		{kind: down, status: 200, first: 2, second: 1, alone: 3}, {kind: broken, status: 200, first: 2, second: 1, alone: 3},
 		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: down, status: 200, first: 2, second: 1, alone: 3}}},
 	{name: "no choice, content or candidate", fault: chaos.Fault{Name: chaos.NoChoices}, wants: []want{
-		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 2, second: 1, alone: 3},
-		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: malformed, first: 1, second: 1, alone: 1},
-		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, first: 2, second: 1, alone: 3}}},
+		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, status: 200, first: 2, second: 1, alone: 3},
+		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: malformed, status: 200, first: 1, second: 1, alone: 1},
+		{kind: malformed, status: 200, first: 1, second: 1, alone: 1}, {kind: broken, status: 200, first: 2, second: 1, alone: 3}}},
 }
 
 // A trial is a row met in a way: once with another model to go to and hooks

@@ -159,6 +159,10 @@ func TestShapes(t *testing.T) {
 			embedded{&anthropicError{StatusCode: 404, errorType: "not_found_error"}},
 			classify.Facts{Kind: classify.NotFound, Status: 404, Code: "not_found_error", Reason: "not found"},
 		},
+		"a page that a client cannot decode": {
+			errors.New("expected destination type of 'string' or '[]byte' for responses with content-type 'text/html; charset=utf-8' that is not 'application/json'"),
+			classify.Facts{Kind: classify.Unreachable, Reason: "HTML instead of an answer", Accepted: true},
+		},
 		"embedded nil": {
 			embedded{},
 			classify.Facts{Kind: classify.Unknown, Reason: "unknown error", Accepted: true},

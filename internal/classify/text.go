@@ -45,6 +45,10 @@ func (e *evidence) read(s string, source, nest int) {
 
 func isHTML(s string) bool {
 	head := strings.ToLower(s[:min(len(s), 512)])
+	// What the SDKs of OpenAI and Anthropic say of a page that they cannot decode.
+	if strings.Contains(head, "content-type 'text/html") {
+		return true
+	}
 	return strings.Contains(head, "<html") || strings.Contains(head, "<!doctype html") || strings.Contains(head, "<head>")
 }
 
