@@ -131,12 +131,14 @@ func mediaOf(resp *http.Response) string {
 // judge says what a response is: an answer, or a failure.
 func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Response) (*reply, error) {
 	media := mediaOf(resp)
-	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	status, src := resp.StatusCode, resp.Body
+	isJSON := status < http.StatusMultipleChoices && (media == "application/json" || strings.HasSuffix(media, "+json"))
 	switch {
 	case status == http.StatusSwitchingProtocols:
 		return a.whole(resp), nil
-	case src == http.NoBody && status < http.StatusBadRequest, k.Method == http.MethodHead && status < http.StatusBadRequest:
+	case src == http.NoBody && status < http.StatusBadRequest, k.Method == http.MethodHead && status < http.StatusBadRequest, status == http.StatusNoContent:
+		_ = src.Close() // over HTTP/2 its end may still be to come, and the attempt is over
+		resp.Body = http.NoBody
 		return a.whole(resp), nil
 	case status < http.StatusMultipleChoices && media == "text/html":
 		_, _ = io.CopyN(io.Discard, src, 64<<10) // so that the connection can serve again
