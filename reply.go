@@ -132,6 +132,8 @@ func mediaOf(resp *http.Response) string {
 func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Response) (*reply, error) {
 	media := mediaOf(resp)
 	status, src := resp.StatusCode, resp.Body
+	coding := resp.Header.Get("Content-Encoding")
+	plain := coding == "" || strings.EqualFold(coding, "identity") // else for the SDK to unpack
 	isJSON := status < http.StatusMultipleChoices && (media == "application/json" || strings.HasSuffix(media, "+json"))
 	switch {
 	case status == http.StatusSwitchingProtocols:
@@ -145,7 +147,7 @@ func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Resp
 		_ = src.Close()
 		return nil, &flawed{Unreachable, errHTML, errHTML.Error()}
 	case status < http.StatusMultipleChoices && media == eventStream:
-		return k.begin(ctx, a, newBody(resp, original, true))
+		return k.begin(ctx, a, newBody(resp, original, plain))
 	case status < http.StatusMultipleChoices && !isJSON:
 		return k.begin(ctx, a, newBody(resp, original, false))
 	}
@@ -171,7 +173,7 @@ func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Resp
 		return k.begin(ctx, a, b)
 	}
 	_ = src.Close()
-	if isJSON && !json.Valid(held) {
+	if isJSON && plain && !json.Valid(held) {
 		if err := checkJSON(held); err != nil {
 			return nil, err
 		}

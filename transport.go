@@ -32,7 +32,9 @@ import (
 // An answer in JSON is read whole, within the attempt and [Timeouts].Attempt, up
 // to 32 MiB: one that breaks off is retried. What is longer is handed on as it
 // comes, or is [Malformed] if base has decompressed it; a base with
-// DisableCompression leaves that to the SDK.
+// DisableCompression leaves that to the SDK. What is said here of JSON and of
+// events is not looked for in a body that is still compressed when it comes, as
+// to a request with an Accept-Encoding of its own.
 //
 // The call of an event stream has succeeded at the first event with a part of
 // the answer, or in a format that is not known at the first that is no

@@ -1,10 +1,13 @@
 package resilience_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -46,5 +49,41 @@ func TestTransportWithoutAnAnswer(t *testing.T) {
 				idle(t, p)
 			})
 		}
+	}
+}
+
+// TestTransportCompressedForTheSDK: net/http unpacks only what it has asked for.
+func TestTransportCompressedForTheSDK(t *testing.T) {
+	for name, tc := range map[string]struct{ contentType, body string }{
+		"JSON":     {jsonType, okJSON},
+		"a stream": {"text/event-stream", word + stop},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var packed bytes.Buffer
+				z := gzip.NewWriter(&packed)
+				_, err := io.WriteString(z, tc.body)
+				require.NoError(t, err)
+				require.NoError(t, z.Close())
+				p := stack(t)
+				f := newFake(t, replyWith(200, tc.contentType, packed.String(), "Content-Encoding", "gzip"))
+				for _, own := range []bool{false, true} {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, http.NoBody)
+					require.NoError(t, err)
+					want := tc.body
+					if own {
+						req.Header.Set("Accept-Encoding", "gzip")
+						want = packed.String()
+					}
+					resp, err := p.Transport(f.base, always("m")).RoundTrip(req)
+					require.NoError(t, err, "own: %v", own)
+					got, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+					require.Equal(t, want, string(got))
+					idle(t, p)
+				}
+			})
+		})
 	}
 }
