@@ -106,6 +106,7 @@ func (k *asked) attempt(ctx context.Context) *attempt {
 // again returns a copy of the request to send.
 func (k *asked) again(ctx context.Context) (*http.Request, error) {
 	req := k.Clone(ctx)
+	req.Trailer = k.Trailer // which its body sets as it is read
 	if k.sent && k.hasBody() {
 		if k.GetBody == nil {
 			return nil, errSent
@@ -159,6 +160,7 @@ func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Resp
 			err = errLarge
 		}
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(held), failing{err}))
+		resp.Trailer = original.Trailer
 		k.last = resp
 		return nil, &badStatus{status, held[:min(len(held), 4<<10)]}
 	case err != nil:

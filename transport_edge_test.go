@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -87,3 +88,32 @@ func TestTransportCompressedForTheSDK(t *testing.T) {
 		})
 	}
 }
+
+// TestTransportTrailers: those of a failure, and those of the request, which are
+// set as its body is read.
+func TestTransportTrailers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got string
+		f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r.Trailer.Get("X-Sum")
+			replyWith(400, jsonType, "{}")(w, r)
+			_ = http.NewResponseController(w).Flush()
+			w.Header().Set(http.TrailerPrefix+"X-Last", "word")
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, http.NoBody)
+		require.NoError(t, err)
+		req.Trailer = http.Header{"X-Sum": nil}
+		req.ContentLength = -1
+		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("question"), atEnd(func() { req.Trailer.Set("X-Sum", "42") })))
+		resp, err := stack(t).Transport(f.base, always("m")).RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, "word", resp.Trailer.Get("X-Last"))
+		require.Equal(t, "42", got)
+	})
+}
+
+// atEnd is called as a body ends.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) { f(); return 0, io.EOF }
