@@ -200,7 +200,7 @@ func (b *body) end(why error) error {
 }
 
 // Close implements [io.Closer]: it abandons what was not read. While another
-// goroutine reads, it cancels, and that one settles the body.
+// goroutine reads, it ends that, and the other one settles the body.
 func (b *body) Close() error {
 	b.mu.Lock()
 	reading := b.reading
@@ -208,6 +208,7 @@ func (b *body) Close() error {
 	b.mu.Unlock()
 	if reading {
 		b.life.cancel(errAbandoned)
+		_ = b.src.Close() // a source need not heed its context
 	} else {
 		_ = b.end(errAbandoned)
 	}

@@ -138,6 +138,27 @@ func TestBodyClosedByAnother(t *testing.T) {
 	})
 }
 
+// A base may not heed the request's context once there is a response.
+func TestBodyClosedByAnotherUnblocksTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := stack(t)
+		src, never := io.Pipe()
+		defer func() { _ = never.Close() }()
+		base := roundTrip(func(r *http.Request) (*http.Response, error) {
+			body := struct {
+				io.Reader
+				io.Closer
+			}{io.MultiReader(strings.NewReader(word), src), src}
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: body, Request: r}, nil
+		})
+		resp := get(t.Context(), t, p, base)
+		time.AfterFunc(time.Second, func() { _ = resp.Body.Close() })
+		_, err := io.ReadAll(resp.Body)
+		require.ErrorIs(t, err, resilience.Canceled)
+		idle(t, p)
+	})
+}
+
 func TestBodyTotal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, resilience.Timeouts{Total: time.Minute})
