@@ -43,13 +43,17 @@ func newBody(resp, original *http.Response, events bool) *body {
 	return b
 }
 
-// open reads up to the first event or, where there are none, the first byte.
+// open reads up to the first event of an answer or, where there are none, the
+// first byte.
 func (b *body) open() error {
 	events := b.scan != nil
 	buf := make([]byte, 4<<10)
 	for b.tail == nil && b.failed == nil && !b.outline.Began() && (events || len(b.head) == 0) {
+		if len(b.head) > maxPrelude && b.outline.Opened() {
+			return nil // what opens an answer may repeat a large request
+		}
 		if len(b.head) > maxPrelude {
-			return &flawed{Malformed, io.ErrNoProgress, strconv.Itoa(maxPrelude>>20) + " MiB without an event"}
+			return &flawed{Malformed, io.ErrNoProgress, strconv.Itoa(maxPrelude>>20) + " MiB without an answer"}
 		}
 		n, err := b.src.Read(buf)
 		b.head, b.tail = append(b.head, buf[:n]...), err

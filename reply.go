@@ -40,7 +40,7 @@ var (
 	errLarge = errors.New("resilience: the body of a failure has more than " + strconv.Itoa(maxHeld>>20) + " MiB")
 	errJSON  = errors.New("an answer that is not JSON")
 	errSent  = errors.New("a body that cannot be sent again")
-	errEmpty = errors.New("a stream without an event")
+	errEmpty = errors.New("a stream without an answer")
 	errBroke = errors.New("the response broke off")
 )
 

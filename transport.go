@@ -36,10 +36,11 @@ import (
 // events is not looked for in a body that is still compressed when it comes, as
 // to a request with an Accept-Encoding of its own.
 //
-// The call of an event stream has succeeded at the first event with a part of
-// the answer, or in a format that is not known at the first that is no
-// keep-alive. One that reports a failure before that is retried. Then all bytes
-// pass unchanged, under [Timeouts].Gap and Total; other bodies are treated
+// The call of an event stream has succeeded at the first event that may have a
+// part of the answer: neither a keep-alive nor one that only opens it, such as
+// message_start, response.created or a role. Within [Timeouts].FirstChunk that
+// is waited for, and what fails before it is retried. Then the bytes pass
+// unchanged, under [Timeouts].Gap and Total; other bodies are treated
 // alike from their first byte on. The attempt is over when the body is read to
 // its end or closed. The body of an answer in the format of OpenAI, Anthropic or
 // Gemini that ends without its end marker ends with an error, [Truncated],

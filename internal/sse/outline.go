@@ -10,6 +10,7 @@ import (
 // answers of OpenAI's chat completions and Responses, of Anthropic and of
 // Gemini end; of other streams only [DONE]. The zero Outline is ready to use.
 type Outline struct {
+	opened   bool
 	began    bool
 	known    bool
 	complete bool
@@ -22,13 +23,44 @@ type marks struct {
 	Type       json.RawMessage `json:"type"`
 	Choices    []choice        `json:"choices"`
 	Candidates []choice        `json:"candidates"`
+	Block      struct {
+		Type     string `json:"type"`
+		Text     string `json:"text"`
+		Thinking string `json:"thinking"`
+	} `json:"content_block"` //nolint:tagliatelle // Anthropic's name
 }
 
 type choice struct {
-	Index        uint                       `json:"index"`
-	Delta        map[string]json.RawMessage `json:"delta"`
-	FinishReason json.RawMessage            `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
-	Finish       json.RawMessage            `json:"finishReason"`
+	Index        uint            `json:"index"`
+	Delta        json.RawMessage `json:"delta"`
+	FinishReason json.RawMessage `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
+	Finish       json.RawMessage `json:"finishReason"`
+}
+
+// opens reports whether m only opens an answer, and has none of it.
+func (m *marks) opens(kind string) bool {
+	switch kind {
+	case "message_start",
+		"response.created", "response.queued", "response.in_progress", "response.output_item.added", "response.content_part.added":
+		return true
+	case "content_block_start":
+		return (m.Block.Type == "text" || m.Block.Type == "thinking") && m.Block.Text == "" && m.Block.Thinking == ""
+	case "":
+	default:
+		return false
+	}
+	for _, c := range m.Choices {
+		var parts map[string]json.RawMessage
+		if json.Unmarshal(c.Delta, &parts) != nil || says(c.FinishReason) {
+			return false
+		}
+		for part, v := range parts {
+			if part != "role" && says(v) {
+				return false
+			}
+		}
+	}
+	return m.Choices != nil
 }
 
 // See takes in the next event, which is not a [Failure].
@@ -37,7 +69,7 @@ func (o *Outline) See(ev Event) {
 	var m marks
 	switch {
 	case Done(data):
-		o.began, o.complete = true, true
+		o.opened, o.began, o.complete = true, true, true
 		return
 	case len(data) == 0:
 		return
@@ -48,7 +80,8 @@ func (o *Outline) See(ev Event) {
 	if idle(kind) || idle(ev.Name) {
 		return
 	}
-	o.began = o.began || begins(kind, &m)
+	o.opened = true
+	o.began = o.began || !m.opens(kind)
 	switch {
 	case kind == "message_start":
 		o.known = true
@@ -63,30 +96,6 @@ func (o *Outline) See(ev Event) {
 	}
 	o.choices(m.Choices)
 	o.choices(m.Candidates)
-}
-
-// begins reports whether an event has part of an answer, unlike one that only
-// announces it.
-func begins(kind string, m *marks) bool {
-	switch kind {
-	case "message_start", "content_block_start",
-		"response.created", "response.queued", "response.in_progress", "response.output_item.added", "response.content_part.added":
-		return false
-	}
-	if m.Choices == nil {
-		return true
-	}
-	for _, c := range m.Choices {
-		if c.Delta == nil || says(c.FinishReason) {
-			return true
-		}
-		for name, value := range c.Delta {
-			if name != "role" && says(value) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // idle reports whether events of this name are signs of life.
@@ -106,8 +115,11 @@ func (o *Outline) choices(list []choice) {
 	}
 }
 
-// Began reports whether there was a part of the answer: an event that is no
-// keep-alive and does not only announce one.
+// Opened reports whether there was an event that is not a keep-alive.
+func (o *Outline) Opened() bool { return o.opened }
+
+// Began reports whether there was one that may have a part of the answer, and
+// does not only open it, as those that name a role or repeat the request.
 func (o *Outline) Began() bool { return o.began }
 
 // Complete reports whether the answer is whole, or ended as its provider meant
