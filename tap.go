@@ -89,10 +89,7 @@ func (a *attempt) heard(req *http.Request, resp *http.Response) {
 
 // requestID is the provider's, as its headers have it.
 func (h *heard) requestID() string {
-	if h.header == nil {
-		return ""
-	}
-	return printable(classify.OfHTTP(nil, h.status, h.header, time.Time{}).RequestID)
+	return printable(classify.RequestID(h.header))
 }
 
 // failed reports whether the noted request is one that SDKs repeat.

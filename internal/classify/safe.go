@@ -70,7 +70,7 @@ func safeCode(s string) string {
 
 // id is the request's, from the error, its headers or its body.
 func (e *evidence) id() string {
-	if id := requestID(e.header); id != "" {
+	if id := RequestID(e.header); id != "" {
 		return id
 	}
 	return e.requestID
@@ -82,8 +82,8 @@ func (e *evidence) setID(s string) {
 	}
 }
 
-// requestID reads the headers of OpenAI and Azure, Anthropic, AWS and others.
-func requestID(h http.Header) string {
+// RequestID reads the headers of OpenAI and Azure, Anthropic, AWS and others.
+func RequestID(h http.Header) string {
 	for _, k := range []string{"X-Request-Id", "Request-Id", "X-Ms-Request-Id", "Apim-Request-Id", "X-Amzn-Requestid", "X-Goog-Request-Id", "Cf-Ray"} {
 		if id := safeID(h.Get(k)); id != "" {
 			return id
