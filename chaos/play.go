@@ -137,11 +137,14 @@ func (p *player) frames(contentType string, fs []frame) {
 		case reset:
 			p.reset()
 		}
-		if !p.pause(f.pause, f.alive) || !p.send(f.data) {
+		if !p.pause(f.pause, f.alive) {
 			p.leave()
 		}
 		if f.part == token {
-			p.attempt.token()
+			p.attempt.token() // before the client can have it, and look
+		}
+		if !p.send(f.data) {
+			p.leave()
 		}
 	}
 }
