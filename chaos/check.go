@@ -80,6 +80,9 @@ func (c *checker) model(path string, m *Model) {
 		}
 		c.law(at+".after", f.After)
 		c.share(at+".share", f.Share)
+		if f.Share == 0 {
+			c.bad(at+".share", "is missing: 1 is every attempt")
+		}
 		total += f.Share
 	}
 	if total > 1+1e-9 {

@@ -29,7 +29,7 @@ type Model struct {
 // and Slow.
 type Failure struct {
 	Fault Fault   `json:"fault"`
-	Share float64 `json:"share"`           // of the attempts
+	Share float64 `json:"share"`           // of the attempts; more than 0
 	After Law     `json:"after,omitempty"` // seconds until it shows; empty: as Fault.After
 }
 

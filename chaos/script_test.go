@@ -186,6 +186,7 @@ func TestConfigErrors(t *testing.T) {
 		"provider.models.m.failures[0].share: a share of 1.5":                      failures(Failure{Fault: Fault{Name: Reset}, Share: 1.5}),
 		"provider.models.m.failures: have together a share of 1.2":                 failures(Failure{Fault{Name: Reset}, 0.6, nil}, Failure{Fault{Name: Blank}, 0.6, nil}),
 		"provider.models.m.failures[0].fault: throttled needs an incident":         failures(Failure{Fault: Fault{Name: Throttled}}),
+		"provider.models.m.failures[0].share: is missing":                          failures(Failure{Fault: Fault{Name: Reset}}),
 		"provider.models.m.failures[0].fault: is empty":                            failures(Failure{Share: 1}),
 		"provider.models.m.incidents[0].fault: is empty":                           incident(Incident{For: 1}),
 		"provider.models.m.incidents[0]: from 0s for 0s":                           incident(Incident{Fault: Fault{Name: Silent}}),
