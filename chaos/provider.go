@@ -31,7 +31,9 @@ import (
 
 // Headers by which a client says which attempt of which call a request is.
 // OpenAI's API and SDKs have both. A request without HeaderCall is a call of
-// its own, named by its number among these.
+// its own, named by its number among these. One that is sent again unchanged,
+// as by a transport that retries, is the same attempt and meets the same fault:
+// such clients do without HeaderCall.
 const (
 	HeaderCall = "X-Client-Request-Id"
 	HeaderTry  = "X-Stainless-Retry-Count"
