@@ -139,7 +139,7 @@ func (k *asked) judge(ctx context.Context, a *attempt, resp, original *http.Resp
 	switch {
 	case status == http.StatusSwitchingProtocols:
 		return a.whole(resp), nil
-	case src == http.NoBody && status < http.StatusBadRequest, k.Method == http.MethodHead && status < http.StatusBadRequest, status == http.StatusNoContent:
+	case status < http.StatusBadRequest && (src == http.NoBody && !isJSON && media != eventStream || k.Method == http.MethodHead), status == http.StatusNoContent:
 		_ = src.Close() // over HTTP/2 its end may still be to come, and the attempt is over
 		resp.Body = http.NoBody
 		return a.whole(resp), nil

@@ -117,3 +117,23 @@ func TestTransportTrailers(t *testing.T) {
 type atEnd func()
 
 func (f atEnd) Read([]byte) (int, error) { f(); return 0, io.EOF }
+
+// TestTransportEmptyAnswers: an answer of no bytes is none, however its length is
+// told.
+func TestTransportEmptyAnswers(t *testing.T) {
+	for _, contentType := range []string{jsonType, "text/event-stream"} {
+		for name, header := range map[string][]string{"no length": nil, "a length of 0": {"Content-Length", "0"}} {
+			t.Run(contentType+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+						replyWith(200, contentType, "", header...)(w, r)
+						_ = http.NewResponseController(w).Flush()
+					}, replyWith(200, jsonType, okJSON))
+					_, body, err := post(t, stack(t), f.base)
+					require.NoError(t, err)
+					require.Equal(t, okJSON, body)
+				})
+			})
+		}
+	}
+}
