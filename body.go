@@ -32,8 +32,9 @@ type body struct {
 	err     error // with which it has ended
 }
 
-// maxPrelude is how much may come before the first event.
-const maxPrelude = 1 << 20
+// maxPrelude is how much may come before an answer: more than what an event may
+// have that can be followed.
+const maxPrelude = 2 << 20
 
 func newBody(resp, original *http.Response, events bool) *body {
 	b := &body{resp: resp, original: original, src: resp.Body}

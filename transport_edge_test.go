@@ -3,14 +3,18 @@ package resilience_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience"
 )
 
 // TestTransportWithoutAnAnswer: what carries no answer is none that is broken,
@@ -136,4 +140,66 @@ func TestTransportEmptyAnswers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTransportLargeFirstEvent: an event that is too large to follow begins an
+// answer, wherever the reads happen to end.
+func TestTransportLargeFirstEvent(t *testing.T) {
+	body := alive + "data: \"" + strings.Repeat("a", 1<<20) + "\"\n\n"
+	base := roundTrip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}},
+			Body: io.NopCloser(iotest.OneByteReader(strings.NewReader(body))), Request: r,
+		}, nil
+	})
+	_, got, err := post(t, newPool(t), base)
+	require.NoError(t, err)
+	require.Equal(t, body, got)
+}
+
+// TestTransportPanics: of whoever is asked.
+func TestTransportPanics(t *testing.T) {
+	boom := func(*http.Request) (*http.Response, error) { panic("boom") }
+	for name, tr := range map[string]func(p *resilience.Pool) http.RoundTripper{
+		"base": func(p *resilience.Pool) http.RoundTripper { return p.Transport(roundTrip(boom), always("m")) },
+		"modelOf": func(p *resilience.Pool) http.RoundTripper {
+			return p.Transport(nil, func(*http.Request) string { panic("boom") })
+		},
+		"a JSON body": func(p *resilience.Pool) http.RoundTripper {
+			return p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {jsonType}}, Body: io.NopCloser(bomb{}), Request: r}, nil
+			}), always("m"))
+		},
+		"a stream": func(p *resilience.Pool) http.RoundTripper {
+			return p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(bomb{}), Request: r}, nil
+			}), always("m"))
+		},
+	} {
+		p := stack(t)
+		require.Panics(t, func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("?"))
+			require.NoError(t, err)
+			resp, err := tr(p).RoundTrip(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+		}, name)
+		idle(t, p)
+	}
+}
+
+// TestTransportAlreadyLeft closes the body of a request that nobody waits for.
+func TestTransportAlreadyLeft(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	body := &counter{Reader: strings.NewReader("question")}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
+	require.NoError(t, err)
+	p := stack(t)
+	resp, err := p.Transport(replies(reply(200, "")), always("m")).RoundTrip(req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, resp)
+	require.Equal(t, 1, body.closed)
+	idle(t, p)
 }

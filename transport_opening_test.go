@@ -56,7 +56,7 @@ func TestTransportOpeningIsNoAnswer(t *testing.T) {
 // What opens an answer may repeat a large request, and is not refused for it.
 func TestTransportLargeOpening(t *testing.T) {
 	created := `data: {"type":"response.created","response":{"instructions":"` + strings.Repeat("a", 900<<10) + `"}}` + "\n\n"
-	body := created + created + `data: {"type":"response.completed"}` + "\n\n"
+	body := created + created + created + `data: {"type":"response.completed"}` + "\n\n"
 	_, got, err := post(t, newPool(t), replies(reply(200, body, "Content-Type", "text/event-stream")))
 	require.NoError(t, err)
 	require.Equal(t, body, got)
