@@ -261,8 +261,8 @@ func (a *attempt) share(t *timeouts, d time.Duration, cause *timeoutError) (time
 // breaks while it is held back.
 func (a *attempt) started() error {
 	l := a.call.typed.alive()
-	if l == nil {
-		return nil
+	if l == nil { // a layer's own success, without a response
+		return &flawed{Malformed, errNil, errNil.Error()}
 	}
 	if t := a.call.record().timer; t != nil && !t.Stop() {
 		l.abandon()

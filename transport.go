@@ -107,6 +107,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		outer.jot(func(n *note) { n.gaveUp = outer.call.GaveUp(err) })
 	}
 	switch {
+	case err == nil && r == nil: // a layer's own success
+		return nil, &Error{Kind: Malformed, reason: errNil.Error(), gaveUp: true}
 	case err == nil:
 		return r.resp, nil
 	case k.last != nil && req.Context().Err() == nil:

@@ -157,6 +157,16 @@ func TestTransportLargeFirstEvent(t *testing.T) {
 	require.Equal(t, body, got)
 }
 
+// TestTransportLayerThatAnswersItself has no response to answer with.
+func TestTransportLayerThatAnswersItself(t *testing.T) {
+	for _, at := range []resilience.Layer{resilience.LayerFault, resilience.LayerRetry} {
+		p := newPool(t, layer(at, func(context.Context, *resilience.Call, resilience.Handler) error { return nil }))
+		_, _, err := post(t, p, replies(reply(200, "")))
+		require.ErrorIs(t, err, resilience.Malformed)
+		idle(t, p)
+	}
+}
+
 // TestTransportPanics: of whoever is asked.
 func TestTransportPanics(t *testing.T) {
 	boom := func(*http.Request) (*http.Response, error) { panic("boom") }
