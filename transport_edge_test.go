@@ -135,7 +135,7 @@ func TestTransportEmptyAnswers(t *testing.T) {
 					}, replyWith(200, jsonType, okJSON))
 					_, body, err := post(t, stack(t), f.base)
 					require.NoError(t, err)
-					require.Equal(t, okJSON, body)
+					require.JSONEq(t, okJSON, body)
 				})
 			})
 		}
