@@ -65,8 +65,10 @@ func (t *transport) ask(ctx context.Context, _ *Model, k *asked) (*reply, error)
 		resp, err := t.base.RoundTrip(req) //nolint:bodyclose // the caller's
 		return &reply{resp: resp}, err
 	}
-	streams := req.Header.Get("Accept") == eventStream
-	if !streams { // it may answer as late as it is whole
+	if !k.looked {
+		k.looked, k.streams = true, wantsStream(k.Request)
+	}
+	if !k.streams { // it may answer as late as it is whole
 		a.rebound((*timeouts).attempt)
 	}
 	resp, err := t.base.RoundTrip(req)
@@ -85,9 +87,9 @@ func (t *transport) ask(ctx context.Context, _ *Model, k *asked) (*reply, error)
 	if own.Body == nil {
 		own.Body = http.NoBody
 	}
-	if events := mediaOf(resp) == eventStream && resp.StatusCode < http.StatusMultipleChoices; events && !streams {
+	if events := mediaOf(resp) == eventStream && resp.StatusCode < http.StatusMultipleChoices; events && !k.streams {
 		a.rebound((*timeouts).firstChunk)
-	} else if streams && !events {
+	} else if k.streams && !events {
 		a.rebound((*timeouts).attempt)
 	}
 	return k.judge(ctx, a, &own, resp)

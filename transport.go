@@ -72,8 +72,9 @@ type transport struct {
 // asked is a request on its way through a call.
 type asked struct {
 	*http.Request
-	sent bool           // base has the body, and closes it
-	last *http.Response // of the latest attempt, to hand on
+	sent            bool           // base has the body, and closes it
+	looked, streams bool           // it asks for a stream, if that was looked for
+	last            *http.Response // of the latest attempt, to hand on
 }
 
 // RoundTrip implements [http.RoundTripper].
