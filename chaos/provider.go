@@ -114,7 +114,7 @@ func NewProvider(cfg ProviderConfig) (*Provider, error) {
 	p.mux.HandleFunc("GET /v1/models", p.list)
 	p.mux.HandleFunc("GET /v1beta/models", p.list)
 	p.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		p.refuse(w, apiOf(r), refused(http.StatusNotFound, "unknown_url", "", "Unknown request URL: %s %s.", r.Method, r.URL.Path))
+		p.refuse(w, apiOf(r), refused(http.StatusNotFound, "unknown_url", "", "chaos.Provider does not serve %s %s; its documentation lists what it does.", r.Method, r.URL.Path))
 	})
 	return p, nil
 }

@@ -289,7 +289,7 @@ func TestProviderOtherRequests(t *testing.T) {
 	}{
 		{"/v1/models", 200, `"id":"fake"`},
 		{"/v1/chat/completions", 405, "Not allowed to GET"},
-		{"/nowhere", 404, "Unknown request URL: GET /nowhere"},
+		{"/nowhere", 404, "chaos.Provider does not serve GET /nowhere"},
 	} {
 		res, err := srv.Client().Get(srv.URL + c.path)
 		require.NoError(t, err)

@@ -2,7 +2,6 @@ package sse
 
 import (
 	"errors"
-	"io"
 )
 
 // A Scanner reads the events of bytes as they pass by, for those who hand a
@@ -26,8 +25,6 @@ func (f *feed) Read(p []byte) (int, error) {
 	*f = (*f)[n:]
 	return n, nil
 }
-
-var _ io.Reader = (*feed)(nil)
 
 // NewScanner returns a Scanner that keeps of an event what [Config] allows by
 // default, and sees streams of any length.
