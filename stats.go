@@ -11,6 +11,7 @@ type CallStats struct {
 	Calls     int64 // all but those that the caller canceled
 	Failures  int64 // that speak against the model
 	Throttled int64 // RateLimited
+	Canceled  int64 // by the caller, with streams and bodies that were left before their end
 	P50, P95  time.Duration
 	P99       time.Duration // of successes and failures alike
 	ErrorRate float64       // Failures / Calls, 0 without calls
@@ -24,6 +25,7 @@ const (
 	countCalls = iota
 	countFailures
 	countThrottled
+	countCanceled
 	countInput
 	countCached
 	countWrite
@@ -54,6 +56,7 @@ func newStats() *stats {
 // record counts an attempt that ended at now after took.
 func (s *stats) record(now, took int64, k Kind, against bool) {
 	if k == Canceled {
+		s.counts.Add(now, countCanceled, 1)
 		return
 	}
 	s.counts.Add(now, countCalls, 1)
@@ -83,13 +86,13 @@ func (s *stats) sum(now int64, over time.Duration) CallStats {
 	if over == 0 {
 		return CallStats{}
 	}
-	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls,
+	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls, countCanceled,
 		countInput, countCached, countWrite, countOutput, countReasoning, countNanos)
 	q := s.spread.Quantiles(now, int64(over), 0.50, 0.95, 0.99)
 	c := CallStats{
-		Throttled: n[0], Failures: n[1], Calls: n[2],
+		Throttled: n[0], Failures: n[1], Calls: n[2], Canceled: n[3],
 		P50: time.Duration(q[0]), P95: time.Duration(q[1]), P99: time.Duration(q[2]),
-		Usage: Usage{n[3], n[4], n[5], n[6], n[7]}, Cost: float64(n[8]) / 1e9,
+		Usage: Usage{n[4], n[5], n[6], n[7], n[8]}, Cost: float64(n[9]) / 1e9,
 	}
 	if c.Calls > 0 {
 		c.ErrorRate = float64(c.Failures) / float64(c.Calls)

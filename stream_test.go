@@ -257,6 +257,7 @@ func TestStreamIsAbandoned(t *testing.T) {
 				}
 				require.True(t, c.Pool().Model("a").Available(), "that says nothing about the model")
 				require.Zero(t, c.Pool().Model("a").Stats(time.Minute).Failures)
+				require.Equal(t, int64(20), c.Pool().Model("a").Stats(time.Minute).Canceled)
 			})
 		})
 	}
