@@ -2,6 +2,7 @@ package resilience_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -262,7 +263,21 @@ func ExamplePool_Transport() {
 	if err != nil {
 		panic(err)
 	}
-	modelOf := func(*http.Request) string { return "gpt-5" }
+	modelOf := func(r *http.Request) string {
+		if r.GetBody == nil {
+			return "" // no question to a model
+		}
+		body, err := r.GetBody()
+		if err != nil {
+			return ""
+		}
+		defer func() { _ = body.Close() }()
+		var asked struct {
+			Model string `json:"model"`
+		}
+		_ = json.NewDecoder(body).Decode(&asked)
+		return asked.Model
+	}
 	client := &http.Client{Transport: pool.Transport(nil, modelOf)}
 
 	resp, err := client.Post(server.URL, "application/json", strings.NewReader(`{"model":"gpt-5","stream":true}`))

@@ -262,8 +262,8 @@ func (a *attempt) broke(err error, n int) error {
 	case a.call.parent.Err() != nil:
 		_, e := a.explain(err)
 		return e
-	case errors.Is(err, errOtherText):
-		return a.failed(Canceled, errOtherText, errOtherText.Error())
+	case errors.As(err, new(unfit)):
+		return a.failed(Canceled, err, err.Error())
 	case errors.Is(err, errAbandoned), a.abandoned():
 		return a.failed(Canceled, errAbandoned, errAbandoned.Error())
 	case errors.Is(err, errPanicked):

@@ -12,7 +12,7 @@ import (
 type Report struct {
 	Call       uint64
 	Op         string
-	Model      *Model    // that answered, or nil
+	Model      *Model    // that answered, or began to, or nil
 	Attempts   []Attempt // all of them, in order
 	Skipped    []Verdict // of a call that failed: models that were not tried because something holds them
 	Usage      Usage     // summed over attempts
@@ -132,6 +132,7 @@ type trail struct {
 	routed     context.Context // at LayerRoute
 	within     int             // of the stream's ends those of LayerRoute and below
 	broke      *Error          // why the call is on its way again
+	goesOn     bool            // for the rest of an answer, it or a call within
 	rescued    bool            // it broke, and went on
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead

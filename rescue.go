@@ -116,7 +116,7 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke *Error) (next *fee
 	tried, req := c.triedSoFar(), c.typed.request()
 	if m.resume != nil && !s.kept.noList {
 		if rest, ok := m.resume(req, s.kept.chunks); ok && ctx.Err() == nil {
-			if next = s.resend(ctx, c, rest, broke, "continued"); next != nil || !c.refused() {
+			if next = s.resend(ctx, c, rest, broke, continued); next != nil || !c.refused() {
 				return next
 			}
 			c.forget(tried)
@@ -131,8 +131,8 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke *Error) (next *fee
 		switch {
 		case same:
 			return next
-		case err == nil:
-			next.life.drop(errOtherText)
+		case errors.As(err, new(unfit)):
+			next.life.drop(err)
 			return nil
 		case !KindOf(next.life.fail(err)).Elsewhere():
 			return nil
@@ -141,7 +141,18 @@ func (s *Stream[Chunk]) again(c *Call, m *marks[Chunk], broke *Error) (next *fee
 	return nil
 }
 
-var errOtherText = errors.New("began with another text")
+// continued says how an attempt for the rest of an answer comes about.
+const continued = "continued"
+
+// unfit is why a repeated answer cannot take the place of what broke.
+type unfit string
+
+func (u unfit) Error() string { return string(u) }
+
+const (
+	errOtherText unfit = "began with another text"
+	errTextCopy  unfit = "StreamHooks.Text points into a copy of the chunk"
+)
 
 // halting says how Close ends a rescue.
 func (s *Stream[Chunk]) halting(halt func()) {
@@ -157,7 +168,8 @@ func (s *Stream[Chunk]) halting(halt func()) {
 func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke *Error, how string) *feed[Chunk] {
 	t := c.record()
 	t.how, t.broke = how, broke
-	defer func() { t.how, t.broke = "", nil }()
+	c.root.record().goesOn = how == continued
+	defer func() { t.how, t.broke, c.root.record().goesOn = "", nil, false }()
 	r, ok := c.typed.resend(ctx, req, broke)
 	if !ok {
 		return nil
@@ -196,18 +208,22 @@ func (f *feed[Chunk]) compare(known string) (bool, error) {
 		case !ok && f.marked && !f.complete:
 			return false, errNoEnd
 		case !ok:
-			return false, nil
+			return false, errOtherText
 		}
 		last := f.terminal(chunk)
 		rest, text := f.textOf(chunk)
 		n := min(len(*text), len(known))
 		if (*text)[:n] != known[:n] || *text == "" && f.meaningful(chunk) {
-			return false, nil
+			return false, errOtherText
 		}
 		if known = known[n:]; known != "" {
 			continue
 		}
-		if *text = (*text)[n:]; *text != "" || last {
+		*text = (*text)[n:]
+		if now := f.text(rest); now != nil && *now != *text {
+			return false, errTextCopy
+		}
+		if *text != "" || last {
 			f.head = append([]Chunk{*rest}, f.head...)
 		}
 		return true, nil

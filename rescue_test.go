@@ -136,6 +136,15 @@ func TestRescue(t *testing.T) {
 			},
 			[]string{"a truncated → asked again", "b unreachable → asked again", "c"}, "",
 		},
+		"only the end was left": {
+			resume, map[string]source{"a": breaks("one two three four five", io.ErrUnexpectedEOF), "b": writes(poem)},
+			[]string{"a truncated → continued", "b"}, "",
+		},
+		"Text points into a copy": {
+			stringHooks{Text: func(s *string) *string { return itself(new(*s)) }},
+			map[string]source{"a": breaks("one two", io.ErrUnexpectedEOF), "b": plays(texts("onetw othree four five end")...)},
+			[]string{"a truncated → asked again", "b canceled"}, "unreachable after 2 chunks",
+		},
 		"another text": {
 			text, map[string]source{"a": breaks("one two", io.ErrUnexpectedEOF), "b": writes("one tow three four five end"), "c": writes(poem)},
 			[]string{"a truncated → asked again", "b canceled"}, "unreachable after 2 chunks",

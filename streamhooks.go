@@ -9,7 +9,8 @@ package resilience
 // are adapted they go with [AdaptStream].
 type StreamHooks[Req, Chunk any] struct {
 	// Meaningful reports whether a chunk carries part of the answer, unlike
-	// keep-alives and roles. The default is that all do.
+	// keep-alives and roles. Without it all do, also the role with which OpenAI's
+	// streams begin, and what breaks after that is no longer retried.
 	Meaningful func(Chunk) bool
 	// Terminal reports whether a chunk ends a whole answer. A stream that ends
 	// without one is [Truncated]. Without Terminal any end will do.
@@ -21,9 +22,11 @@ type StreamHooks[Req, Chunk any] struct {
 	// Resume returns a request for the rest of an answer that broke off after
 	// delivered, such as one whose last message is the text so far, or false if
 	// there is none. It must not keep delivered. The reader gets all chunks of
-	// what is asked for then, its opening ones too.
+	// what is asked for then, its opening ones too, and as they come: whether it
+	// is the rest is not looked at. An end marker alone is a rest.
 	Resume func(req Req, delivered []Chunk) (Req, bool)
-	// Text returns where a chunk holds its part of the text, or nil. With it an
+	// Text returns where a chunk holds its part of the text, or nil: a pointer
+	// into the chunk, since what was delivered is cut off there. With it an
 	// answer that broke off is asked for once more, and goes on if it begins word
 	// for word with what was delivered. That pays where answers are repeated, by
 	// a cache or a temperature of 0. A chunk that is meaningful without a text,

@@ -176,3 +176,17 @@ func TestConnect(t *testing.T) {
 		})
 	}
 }
+
+// TestTimesThatAreOff are not errors, whether they are off anyway or not.
+func TestTimesThatAreOff(t *testing.T) {
+	off := resilience.Timeouts{Call: -1, Attempt: -1, Connect: -1, FirstChunk: -1, Gap: -1, MinRate: -1, Total: -1, HoldBack: -1}
+	synctest.Test(t, func(t *testing.T) {
+		for name, given := range map[string]resilience.Timeouts{"all": off, "op": {Ops: map[string]resilience.Timeouts{"o": off}}} {
+			c := rescuer(t, stringHooks{}, map[string]source{"a": plays(frame{text: "one", wait: time.Hour}, frame{text: "end", wait: time.Hour})}, given)
+			s, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Op: "o", Timeout: -1})
+			require.NoError(t, err, name)
+			_, err = readAll(s)
+			require.NoError(t, err, name)
+		}
+	})
+}

@@ -26,17 +26,17 @@ type Timeouts struct {
 	Call    time.Duration `json:"call" default:"2m"`     // the whole call, or until a stream's first chunk
 	Attempt time.Duration `json:"attempt" default:"60s"` // one attempt that does not stream
 
-	Connect    time.Duration `json:"connect"`                  // until a stream's headers, where a [Tap] sees them; off
+	Connect    time.Duration `json:"connect" off:"yes"`        // until a stream's headers, where a [Tap] sees them; off
 	FirstChunk time.Duration `json:"firstChunk" default:"30s"` // until a stream's first meaningful chunk
 	Gap        time.Duration `json:"gap" default:"30s"`        // that a reader waits for a chunk of a stream
-	MinRate    float64       `json:"minRate"`                  // meaningful chunks a second, while a reader waits for them, over a Gap; off
-	Total      time.Duration `json:"total"`                    // a whole stream; off
+	MinRate    float64       `json:"minRate" off:"yes"`        // meaningful chunks a second, while a reader waits for them, over a Gap; off
+	Total      time.Duration `json:"total" off:"yes"`          // a whole stream; off
 
 	// HoldBack keeps back the beginning of a stream, from its first meaningful
 	// chunk, so that what breaks within that time is retried or moved on like any
 	// call; off. It ends with the first chunk after it, or with Call. Nested
 	// pools each hold back what comes to them.
-	HoldBack time.Duration `json:"holdBack"`
+	HoldBack time.Duration `json:"holdBack" off:"yes"`
 
 	// ObserveOnly bounds nothing, and reports which calls, attempts and first
 	// chunks would have been cut short as an [EventWarning] with Would set.

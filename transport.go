@@ -16,7 +16,7 @@ import (
 // that only one of them has. A request for "" is passed on untouched: what is no
 // call of a model, such as a look at a file, should be. A nil modelOf takes the
 // host for the model. ModelOf must not read the request's body but through
-// GetBody. A pool that was not given its models learns up to 1,000 of them from
+// GetBody, which is nil for a request that has none. A pool that was not given its models learns up to 1,000 of them from
 // requests; any other refuses those that it does not know, as [NotFound].
 //
 // The call is pinned to its model and its URL: retry, breaker, limits and
@@ -53,10 +53,10 @@ func (p *Pool) Transport(base http.RoundTripper, modelOf func(*http.Request) str
 	if base == nil {
 		base = http.DefaultTransport
 	}
+	t := &transport{base: base, modelOf: modelOf, pool: p, byHost: modelOf == nil}
 	if modelOf == nil {
-		modelOf = func(r *http.Request) string { return printable(r.URL.Host) }
+		t.modelOf = func(r *http.Request) string { return printable(r.URL.Host) }
 	}
-	t := &transport{base: base, modelOf: modelOf, pool: p}
 	t.calls = &binding[*asked, *reply]{pool: p, nilness: byValue, streams: true}
 	t.calls.bound = []Binding[*asked, *reply]{{all: true, call: t.ask}}
 	return t
@@ -66,6 +66,7 @@ type transport struct {
 	base    http.RoundTripper
 	modelOf func(*http.Request) string
 	pool    *Pool
+	byHost  bool
 	calls   *binding[*asked, *reply]
 }
 
@@ -159,10 +160,12 @@ func (t *transport) find(name string) (string, error) {
 	switch {
 	case r.byID[name] != nil: // by now
 		return name, nil
+	case printable(name) != name:
+		return "", refusedModel(Invalid, "modelOf returned "+strconv.QuoteToASCII(name[:min(len(name), 64)])+", which "+notAnID)
+	case p.setup.closed && t.byHost:
+		return "", refusedModel(NotFound, "no model "+strconv.Quote(name)+": modelOf is nil, so the host stands for the model")
 	case p.setup.closed:
 		return "", p.unknown(name, v.table)
-	case printable(name) != name:
-		return "", refusedModel(Invalid, "modelOf returned "+strconv.Quote(printable(name))+", which "+notAnID)
 	case len(r.models) >= maxLearnt:
 		return "", refusedModel(NotFound, "no model "+strconv.Quote(name)+", and the pool learns no more than "+strconv.Itoa(maxLearnt)+" from requests")
 	}

@@ -198,6 +198,7 @@ func TestTransportModels(t *testing.T) {
 	require.NoError(t, do(open, always("")))
 	require.Len(t, open.Models(), 2)
 	require.ErrorIs(t, do(open, always("a b")), resilience.Invalid)
+	require.ErrorContains(t, do(open, always("m\n")), `modelOf returned "m\n", which is longer`)
 
 	infos := []resilience.ModelInfo{{ID: "gpt-east", Name: "gpt"}, {ID: "gpt-west", Name: "gpt"}, {ID: "sonnet-east", Name: "sonnet"}}
 	closed := newPool(t, resilience.Models(infos...))
@@ -205,6 +206,8 @@ func TestTransportModels(t *testing.T) {
 	require.NoError(t, do(closed, always("sonnet")))
 	require.Equal(t, int64(1), closed.Model("sonnet-east").Stats(time.Minute).Calls)
 	require.ErrorContains(t, do(closed, always("gpt")), "by ID")
+	require.ErrorContains(t, do(closed, always("gpt-west ")), `modelOf returned "gpt-west "`)
+	require.ErrorContains(t, do(closed, nil), `no model "provider.test": modelOf is nil, so the host stands for the model`)
 	err := do(closed, always("gpt-eats"))
 	require.ErrorIs(t, err, resilience.NotFound)
 	require.ErrorContains(t, err, `did you mean "gpt-east"?`)

@@ -134,6 +134,7 @@ func (c *checker) fault(path string, f Fault) {
 	if f.Name == None && f.Status != 0 {
 		uses = refusal
 	}
+	bare := Fault{Name: f.Name, Status: f.Status}
 	for _, x := range []struct {
 		name string
 		of   field
@@ -153,22 +154,25 @@ func (c *checker) fault(path string, f Fault) {
 		{"retryAfter", ofWait, f.RetryAfter != ""},
 	} {
 		if x.set && uses&x.of == 0 {
-			c.bad(path+"."+x.name, "means nothing to %s", f)
+			c.bad(path+"."+x.name, "means nothing to %s", bare)
 		}
 	}
 	if f.Status != 0 && (f.Status < 400 || f.Status > 599) {
 		c.bad(path+".status", "%d is no status of an error, want 400 to 599", f.Status)
 	}
 	if f.After < 0 || f.For < 0 || f.Pace < 0 || f.KeepAlive < 0 {
-		c.bad(path, "has a negative time")
+		c.bad(path, "has a negative time: after %v, for %v, pace %v, keepAlive %v", f.After, f.For, f.Pace, f.KeepAlive)
 	}
 	if f.Tokens < 0 || f.Times < 0 || f.Size < 0 || f.Size > maxSize || f.Times > maxTokens {
-		c.bad(path, "counts out of bounds: tokens %d, times %d, size %d", f.Tokens, f.Times, f.Size)
+		c.bad(path, "counts out of bounds: tokens %d, times %d (0 to %d), size %d (0 to %d)", f.Tokens, f.Times, maxTokens, f.Size, maxSize)
 	}
 	switch f.WaitAs {
 	case "", WaitSeconds, WaitMillis, WaitDate, WaitReset, WaitBody:
 	default:
-		c.bad(path+".waitAs", "%q is no way to ask for a wait", f.WaitAs)
+		c.bad(path+".waitAs", "%q is no way to ask for a wait, want seconds, millis, date, reset or body", f.WaitAs)
+	}
+	if f.WaitAs != "" && f.Wait == 0 && f.Name != Throttled {
+		c.bad(path+".waitAs", "needs a wait")
 	}
 	if f.RetryAfter != "" && (f.Wait != 0 || f.WaitAs != "") {
 		c.bad(path+".retryAfter", "stands instead of wait and waitAs, not beside them")

@@ -90,7 +90,7 @@ func ExampleNewProvider() {
 	fmt.Println(err)
 	// Output:
 	// provider.models.gpt-5.script[0].name: there is no fault "stal"; did you mean "stall"?
-	// provider.models.gpt-5.script[1].tokens: means nothing to reset after 3 tokens
+	// provider.models.gpt-5.script[1].tokens: means nothing to reset
 }
 
 // The models of Failover Bench, one of which refuses every request with 503.

@@ -70,7 +70,7 @@ func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case m.conns <- theirs:
 		return ours, nil
 	case <-m.ended:
-		return nil, errors.New("chaos: the provider is closed")
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: errors.New("chaos: the provider is closed")}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -114,4 +114,8 @@ func (p *Provider) Client() *http.Client {
 // Close ends what p has under way, as if the network went, and waits until the
 // server behind [Provider.Client] has stopped. Requests that reach p by other
 // servers are from then on cut off before an answer.
-func (p *Provider) Close() { p.memory.close() }
+func (p *Provider) Close() {
+	if p != nil {
+		p.memory.close()
+	}
+}

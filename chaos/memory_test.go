@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience"
 )
 
 // The bubble ends only if no goroutine is left: Close ends what is silent.
@@ -41,6 +43,7 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		}
 		_, err = p.Client().Get("http://p/v1/models")
 		require.ErrorContains(t, err, "chaos: the provider is closed")
+		require.Equal(t, resilience.Unreachable, resilience.KindOf(err))
 	})
 }
 

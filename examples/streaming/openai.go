@@ -75,6 +75,7 @@ func (s Server) Stream(ctx context.Context, in ChatRequest) iter.Seq2[Chunk, err
 			return
 		}
 		defer res.Body.Close()
+		// Yours is your SDK. This decoder skips one event that is no JSON.
 		events := sse.NewDecoder[Chunk](sse.NewReader(res.Body, sse.Config{}))
 		for {
 			chunk, err := events.Next()

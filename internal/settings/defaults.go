@@ -151,7 +151,7 @@ func (c *checker) number(path string, v reflect.Value, f field, over bool) {
 	case notSet:
 		return
 	case isNegative(v) && !f.spansZero():
-		if !f.canBeOff() || !over && !f.hasDefault() {
+		if !f.canBeOff() || !over && !f.hasDefault() && f.Tag.Get("off") != "yes" {
 			c.fail(path, "%s must not be negative", show(v))
 		}
 		return
