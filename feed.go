@@ -77,7 +77,7 @@ func (f *feed[Chunk]) ahead() (bool, error) {
 		return false, err
 	case !ok && f.life.ctx.Err() != nil:
 		return false, context.Cause(f.life.ctx)
-	case !ok && f.marked && !f.complete:
+	case !ok && f.terminal != nil && !f.complete:
 		return false, &flawed{Truncated, errNoEnd, errNoEnd.Error()}
 	case ok:
 		f.head = append(f.head, chunk)
@@ -116,9 +116,13 @@ func (f *feed[Chunk]) pull() (chunk Chunk, err error, ok bool) { //nolint:revive
 	if !ok || err != nil {
 		return chunk, err, ok
 	}
-	f.complete = f.complete || f.terminal(chunk)
-	if u, told := f.usage(chunk); told && l.usage != nil {
-		l.usage(u)
+	if f.terminal != nil {
+		f.complete = f.complete || f.terminal(chunk)
+	}
+	if f.usage != nil && l.usage != nil {
+		if u, told := f.usage(chunk); told {
+			l.usage(u)
+		}
 	}
 	if len(l.paces) > 0 && !f.complete {
 		err = l.keepsPace(time.Since(l.base)-began, f.meaningful(chunk))

@@ -205,12 +205,12 @@ func (f *feed[Chunk]) compare(known string) (bool, error) {
 			return false, err
 		case !ok && f.life.ctx.Err() != nil:
 			return false, context.Cause(f.life.ctx)
-		case !ok && f.marked && !f.complete:
+		case !ok && f.terminal != nil && !f.complete:
 			return false, errNoEnd
 		case !ok:
 			return false, errOtherText
 		}
-		last := f.terminal(chunk)
+		last := f.terminal != nil && f.terminal(chunk)
 		rest, text := f.textOf(chunk)
 		n := min(len(*text), len(known))
 		if (*text)[:n] != known[:n] || *text == "" && f.meaningful(chunk) {

@@ -128,7 +128,7 @@ func (s *Stream[Chunk]) outcome(e error) error {
 		return e
 	case f.life.ctx.Err() != nil:
 		return context.Cause(f.life.ctx)
-	case f.marked:
+	case f.terminal != nil:
 		return errNoEnd
 	default:
 		return nil

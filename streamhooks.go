@@ -34,28 +34,23 @@ type StreamHooks[Req, Chunk any] struct {
 	Text func(*Chunk) *string
 }
 
-// marks are StreamHooks without the request's type. The first three are set.
+// marks are StreamHooks without the request's type.
 type marks[Chunk any] struct {
-	meaningful func(Chunk) bool
+	meaningful func(Chunk) bool // always set
 	terminal   func(Chunk) bool
 	usage      func(Chunk) (Usage, bool)
-	marked     bool // there is an end marker
 	resume     func(req any, delivered []Chunk) (any, bool)
 	text       func(*Chunk) *string
 }
 
 func marksOf[Req, Chunk any](hooks []StreamHooks[Req, Chunk]) marks[Chunk] {
-	m := marks[Chunk]{
-		meaningful: func(Chunk) bool { return true },
-		terminal:   func(Chunk) bool { return false },
-		usage:      func(Chunk) (Usage, bool) { return Usage{}, false },
-	}
+	m := marks[Chunk]{meaningful: func(Chunk) bool { return true }}
 	for _, h := range hooks {
 		if h.Meaningful != nil {
 			m.meaningful = h.Meaningful
 		}
 		if h.Terminal != nil {
-			m.terminal, m.marked = h.Terminal, true
+			m.terminal = h.Terminal
 		}
 		if h.Usage != nil {
 			m.usage = h.Usage
