@@ -222,23 +222,20 @@ func (c *Call) pass(e entry) {
 }
 
 // route is the handler at LayerRoute.
-func (p *Pool) route(ctx context.Context, c *Call) error {
-	err := p.choose(ctx, c)
-	if err == nil && c.streams {
+func (p *Pool) route(ctx context.Context, c *Call) (err error) {
+	r := (*Route)(c)
+	switch {
+	case p.router != nil:
+		err = p.router(ctx, r, dispatch)
+	case r.Next(ctx, false) != nil:
+		err = dispatch(ctx, c)
+	default:
+		err = r.None()
+	}
+	if c.streams && err == nil {
 		c.record().route(ctx, c.typed.alive())
 	}
 	return err
-}
-
-func (p *Pool) choose(ctx context.Context, c *Call) error {
-	if p.router != nil {
-		return p.router(ctx, (*Route)(c), dispatch)
-	}
-	r := (*Route)(c)
-	if r.Next(ctx, false) == nil {
-		return r.None()
-	}
-	return dispatch(ctx, c)
 }
 
 // dispatch sends a call to its model, and notes a refusal that came before any
