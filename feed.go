@@ -2,6 +2,7 @@ package resilience
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"runtime"
@@ -72,17 +73,29 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 // was one, or what broke the answer.
 func (f *feed[Chunk]) ahead() (bool, error) {
 	chunk, err, ok := f.pull()
-	switch {
-	case err != nil:
-		return false, err
-	case !ok && f.life.ctx.Err() != nil:
-		return false, context.Cause(f.life.ctx)
-	case !ok && f.terminal != nil && !f.complete:
-		return false, &flawed{Truncated, errNoEnd, errNoEnd.Error()}
-	case ok:
-		f.head = append(f.head, chunk)
+	if err == nil && !ok {
+		if err = f.short(); errors.Is(err, errNoEnd) {
+			err = &flawed{Truncated, errNoEnd, errNoEnd.Error()}
+		}
 	}
-	return ok, nil
+	if err != nil || !ok {
+		return false, err
+	}
+	f.head = append(f.head, chunk)
+	return true, nil
+}
+
+// short says why an answer is not whole whose source has ended without an
+// error, nil if it is.
+func (f *feed[Chunk]) short() error {
+	switch {
+	case f.life.ctx.Err() != nil:
+		return context.Cause(f.life.ctx)
+	case f.terminal != nil && !f.complete:
+		return errNoEnd
+	default:
+		return nil
+	}
 }
 
 // readAhead reads until d has passed or the answer is whole.

@@ -267,22 +267,17 @@ func (a *attempt) broke(err error, n int) error {
 	case errors.Is(err, errAbandoned), a.abandoned():
 		return a.failed(Canceled, errAbandoned, errAbandoned.Error())
 	case errors.Is(err, errPanicked):
-		e := a.failed(Unknown, err, after(errPanicked.Error(), n))
-		e.Delivered = n
-		return e
+		return a.brokeOff(Unknown, err, errPanicked.Error(), n)
 	case a.timedOut() == nil && nested(err):
 		return err
 	case a.timedOut() == nil && errors.Is(err, errNoEnd):
-		e := a.failed(Truncated, err, after(errNoEnd.Error(), n))
-		e.Delivered = n
-		return e
+		return a.brokeOff(Truncated, err, errNoEnd.Error(), n)
 	}
 	kind, cause := a.explain(err)
 	if kind == Canceled || n == 0 {
 		return cause
 	}
-	e := a.failed(Truncated, cause, after(kind.String(), n))
-	e.Delivered = n
+	e := a.brokeOff(Truncated, cause, kind.String(), n)
 	e.cut = !kind.Against() // what a filter or a limit broke off says nothing about the model
 	if c, ok := errors.AsType[*Error](cause); ok {
 		e.Status, e.Code, e.RequestID, e.RetryAfter = c.Status, c.Code, c.RequestID, c.RetryAfter
@@ -291,5 +286,12 @@ func (a *attempt) broke(err error, n int) error {
 		}
 		e.overall = c.overall
 	}
+	return e
+}
+
+// brokeOff is failed for an answer of which n chunks were delivered.
+func (a *attempt) brokeOff(kind Kind, err error, reason string, n int) *Error {
+	e := a.failed(kind, err, after(reason, n))
+	e.Delivered = n
 	return e
 }

@@ -65,7 +65,7 @@ func (t *transport) ask(ctx context.Context, _ *Model, k *asked) (*reply, error)
 		resp, err := t.base.RoundTrip(req) //nolint:bodyclose // the caller's
 		return &reply{resp: resp}, err
 	}
-	if !k.looked {
+	if !k.looked && t.pool.timeouts.Load() != nil {
 		k.looked, k.streams = true, wantsStream(k.Request)
 	}
 	if !k.streams { // it may answer as late as it is whole

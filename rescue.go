@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -200,15 +201,11 @@ func (f *feed[Chunk]) skip(known string) (same bool, err error) {
 func (f *feed[Chunk]) compare(known string) (bool, error) {
 	for {
 		chunk, err, ok := f.read()
-		switch {
-		case err != nil:
+		if err == nil && !ok {
+			err = cmp.Or(f.short(), error(errOtherText)) // it is shorter
+		}
+		if err != nil {
 			return false, err
-		case !ok && f.life.ctx.Err() != nil:
-			return false, context.Cause(f.life.ctx)
-		case !ok && f.terminal != nil && !f.complete:
-			return false, errNoEnd
-		case !ok:
-			return false, errOtherText
 		}
 		last := f.terminal != nil && f.terminal(chunk)
 		rest, text := f.textOf(chunk)

@@ -126,12 +126,8 @@ func (s *Stream[Chunk]) outcome(e error) error {
 		return errAbandoned
 	case e != nil:
 		return e
-	case f.life.ctx.Err() != nil:
-		return context.Cause(f.life.ctx)
-	case f.terminal != nil:
-		return errNoEnd
 	default:
-		return nil
+		return f.short()
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 // that only one of them has. A request for "" is passed on untouched: what is no
 // call of a model, such as a look at a file, should be. A nil modelOf takes the
 // host for the model. ModelOf must not read the request's body but through
-// GetBody, which is nil for a request that has none. A pool that was not given its models learns up to 1,000 of them from
-// requests; any other refuses those that it does not know, as [NotFound].
+// GetBody, which is nil for a request that has none. A pool that was not given
+// its models learns up to 1,000 of them from requests; any other refuses those
+// that it does not know, as [NotFound].
 //
 // The call is pinned to its model and its URL: retry, breaker, limits and
 // timeouts apply, fallback does not, and no header reaches another host. A body
@@ -40,8 +41,10 @@ import (
 // part of the answer: neither a keep-alive nor one that only opens it, such as
 // message_start, response.created or a role. Within [Timeouts].FirstChunk that
 // is waited for, and what fails before it is retried. Then the bytes pass
-// unchanged, under [Timeouts].Gap and Total; other bodies are treated
-// alike from their first byte on. The attempt is over when the body is read to
+// unchanged, under [Timeouts].Gap and Total; other bodies are treated alike from
+// their first byte on. MinRate and HoldBack have no effect here. The wait for
+// headers is bounded by FirstChunk if the request asks for a stream, by Accept,
+// by its path or by the field stream of its body, else by Attempt. The attempt is over when the body is read to
 // its end or closed. The body of an answer in the format of OpenAI, Anthropic or
 // Gemini that ends without its end marker ends with an error, [Truncated],
 // instead of io.EOF. Failures that an event reports later are the SDK's to

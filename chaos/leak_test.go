@@ -1,9 +1,10 @@
 package chaos
 
 import (
+	"os"
 	"testing"
 
 	"github.com/cmmv-hive/resilience/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }

@@ -17,11 +17,12 @@ const module = "github.com/cmmv-hive/resilience"
 // patience is how long goroutines that have been told to end may take.
 const patience = 2 * time.Second
 
-// Main runs the tests of a package and fails it if, after all have passed, a
-// goroutine is left that the module's code runs on or has started.
+// Run runs the tests of a package and returns its exit code, which is that of a
+// failure if, after all have passed, a goroutine is left that the module's code
+// runs on or has started.
 //
-//	func TestMain(m *testing.M) { leaktest.Main(m) }
-func Main(m *testing.M) { os.Exit(run(m.Run, os.Stderr, patience)) }
+//	func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
+func Run(m *testing.M) int { return run(m.Run, os.Stderr, patience) }
 
 func run(tests func() int, out io.Writer, patience time.Duration) int {
 	code := tests()
