@@ -131,6 +131,7 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	}
 	c.attempts++
 	c.waited = false
+	c.latest = a
 	a.call, a.model, a.start = c, c.model, c.clock
 	a.pool, a.parent = c.pool, ctx
 	t := c.pool.timeouts.Load()

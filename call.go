@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/classify"
 )
 
 // A Call is one call on its way through the layers. It is a context: layers
@@ -36,6 +38,7 @@ type Call struct {
 	state      uint8     // see over
 	seen       [2]uint16 // where a picker found models of a tier, the latest first
 
+	latest  *attempt
 	attempt attempt
 }
 
@@ -47,6 +50,7 @@ type typed interface {
 	request() any
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	cost(m *Model, u Usage) float64
+	tokens() int
 }
 
 // extraAttempts is how many attempts a call and those within it may make
@@ -160,8 +164,15 @@ func (c *Call) OnEnd(fn func(error)) {
 // Sleep waits for d, or until ctx ends, and returns ctx's error then. The wait
 // counts as the next attempt's.
 func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
+	_, err := c.Wait(ctx, nil, d)
+	return err
+}
+
+// Wait is Sleep that also ends when ready is closed or has a value; it returns
+// whether that was so.
+func (c *Call) Wait(ctx context.Context, ready <-chan struct{}, d time.Duration) (bool, error) {
 	if d <= 0 {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -171,11 +182,53 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 		c.record().wait += time.Duration(c.clock - start)
 	}()
 	select {
+	case <-ready:
+		return true, nil
 	case <-t.C:
-		return nil
+		return false, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
+}
+
+// Tokens estimates the tokens that the call takes: [CallOptions].Tokens, or
+// what [Hooks].Tokens says, 0 if neither knows.
+func (c *Call) Tokens() int {
+	if c.opts != nil && c.opts.Tokens > 0 {
+		return c.opts.Tokens
+	}
+	return max(c.typed.tokens(), 0)
+}
+
+// Usage is what the latest attempt used, as far as it is known. That of a stream
+// is complete at its end.
+func (c *Call) Usage() Usage {
+	if c.latest == nil {
+		return Usage{}
+	}
+	return c.latest.notes().Usage
+}
+
+// Quotas are what the provider said of its limits with the answer to the latest
+// attempt, where a [Tap] heard it: of requests and of tokens.
+func (c *Call) Quotas() (requests, tokens Quota) {
+	if c.latest == nil {
+		return
+	}
+	n := c.latest.noted.Load()
+	if n == nil || n.header == nil {
+		return
+	}
+	r, t := classify.Quotas(n.header, c.pool.wall(c.clock))
+	return Quota(r), Quota(t)
+}
+
+// A Quota is what a provider says of one of its limits. Limit is 0 if it says
+// nothing. For feature authors.
+type Quota struct {
+	Limit     float64
+	Remaining float64
+	Reset     time.Duration // until Remaining is Limit again, 0 if it did not say
 }
 
 // Extra reports whether the call may ask the same model again after err, and

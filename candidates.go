@@ -10,6 +10,7 @@ type Picker interface {
 type Candidates struct {
 	call    *Call
 	entries []entry
+	to      int // the end of the tier in the call's table
 }
 
 // Len counts the models of the tier.
@@ -25,9 +26,32 @@ func (c Candidates) At(i int) *Model {
 	return e.model
 }
 
-// Two returns two distinct usable models drawn at random; b is nil if there is
-// only one, and a as well if there is none. It costs the same for 5 models and
-// for 5,000, unless most are held.
+// Held is At for a model that may be used but for what holds it, though not by
+// hand. A picker that returns one makes it the call's last resort.
+func (c Candidates) Held(i int) *Model {
+	e := c.entries[i]
+	if !c.call.usable(e, true) || e.model.manual(c.call.clock) {
+		return nil
+	}
+	c.call.seen = [2]uint16{uint16(i), c.call.seen[0]}
+	return e.model
+}
+
+// Next returns the models of the tier after this one, of which there are none
+// after the last. A picker may choose among those, too.
+func (c Candidates) Next() Candidates {
+	t := c.call.table
+	for i, to := range t.tiers {
+		if to == c.to && i+1 < len(t.tiers) {
+			return Candidates{c.call, t.entries[to:t.tiers[i+1]], t.tiers[i+1]}
+		}
+	}
+	return Candidates{call: c.call, to: c.to}
+}
+
+// Two returns two distinct usable models drawn at random, full ones only if no
+// others are there; b is nil if there is only one, and a as well if there is
+// none. It costs the same for 5 models and for 5,000, unless most are held.
 func (c Candidates) Two() (a, b *Model) {
 	n := len(c.entries)
 	if n == 0 {
@@ -37,7 +61,7 @@ func (c Candidates) Two() (a, b *Model) {
 	for range draws {
 		m := c.At(c.call.pool.intn(n))
 		switch {
-		case m == nil || m == a:
+		case m == nil || m == a || m.Full():
 		case a == nil:
 			a = m
 		default:
@@ -45,14 +69,19 @@ func (c Candidates) Two() (a, b *Model) {
 		}
 	}
 	first := c.call.pool.intn(n)
-	for i := range n {
-		m := c.At((first + i) % n)
-		switch {
-		case m == nil || m == a:
-		case a == nil:
-			a = m
-		default:
-			return a, m
+	for _, full := range [...]bool{false, true} {
+		if full && a != nil {
+			break
+		}
+		for i := range n {
+			m := c.At((first + i) % n)
+			switch {
+			case m == nil || m == a || m.Full() != full:
+			case a == nil:
+				a = m
+			default:
+				return a, m
+			}
 		}
 	}
 	return a, nil
@@ -62,13 +91,22 @@ func (c Candidates) Two() (a, b *Model) {
 func (c Candidates) entry(m *Model) (entry, bool) {
 	for _, i := range c.call.seen {
 		if int(i) < len(c.entries) && c.entries[i].model == m {
-			return c.entries[i], c.call.usable(c.entries[i], false)
+			return c.entries[i], c.allows(c.entries[i])
 		}
 	}
-	for _, e := range c.entries {
+	for _, e := range c.call.table.entries {
 		if e.model == m {
-			return e, c.call.usable(e, false)
+			return e, c.allows(e)
 		}
 	}
 	return entry{}, false
+}
+
+// allows reports whether a picker may choose e, and notes if that is held.
+func (c Candidates) allows(e entry) bool {
+	if c.call.usable(e, false) {
+		return true
+	}
+	c.call.lastResort = c.call.usable(e, true) && !e.model.manual(c.call.clock)
+	return c.call.lastResort
 }

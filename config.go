@@ -227,6 +227,9 @@ func checkInfos(path string, infos []ModelInfo) (errs []error) {
 		if !(info.Weight >= 0) || info.Weight > maxWeight {
 			bad(i, ".weight", "is negative or too large")
 		}
+		if l := info.Limits; l.Concurrency < 0 || l.RequestsPerMinute < 0 || l.TokensPerMinute < 0 {
+			bad(i, ".limits", "are negative")
+		}
 		if info.ContextWindow < 0 {
 			bad(i, ".contextWindow", "is negative")
 		}

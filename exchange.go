@@ -72,6 +72,13 @@ func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
 	return dollars
 }
 
+func (x *exchange[Req, Resp]) tokens() int {
+	if hook := x.view().binding.hooks.Tokens; hook != nil {
+		return hook(x.req)
+	}
+	return 0
+}
+
 func (x *exchange[Req, Resp]) alive() *life {
 	if !x.streams {
 		return nil

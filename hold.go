@@ -202,3 +202,12 @@ func (m *Model) until(now int64) (at int64, manual, limit bool) {
 	}
 	return at, manual, limit && at != 0
 }
+
+// manual reports whether somebody holds m by hand.
+func (m *Model) manual(now int64) bool {
+	if m.gate.Load() == 0 {
+		return false
+	}
+	_, by, _ := m.until(now)
+	return by
+}

@@ -15,12 +15,15 @@ type Hooks[Req, Resp any] struct {
 	// as [Malformed], which says nothing against the model, unless it has a
 	// [Kind] of its own.
 	Validate func(Req, Resp) error
+	// Tokens estimates the tokens that a request takes, with its answer, for
+	// limits in tokens a minute.
+	Tokens func(Req) int
 	// Default answers when every model failed and the caller still waits.
 	Default func(Req, error) (Resp, error)
 }
 
 func (h Hooks[Req, Resp]) apply(b *binding[Req, Resp]) error {
-	if h := b.hooks; h.Usage != nil || h.Cost != nil || h.Validate != nil || h.Default != nil {
+	if h := b.hooks; h.Usage != nil || h.Cost != nil || h.Validate != nil || h.Tokens != nil || h.Default != nil {
 		return &ConfigError{"client.hooks", "are given twice"}
 	}
 	b.hooks = h

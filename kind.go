@@ -115,6 +115,17 @@ func (k Kind) Against() bool { return k.rule().against }
 // Hold returns who holds the model after such a failure, or zero.
 func (k Kind) Hold() HoldBy { return k.rule().hold }
 
+// repels reports whether a failure is a reason to send the next call elsewhere:
+// it is not the request's doing.
+func (k Kind) repels() bool {
+	switch k {
+	case 0, Canceled, Invalid, TooLong, Filtered, Malformed:
+		return false
+	default:
+		return true
+	}
+}
+
 // worked reports whether the provider did work before it failed so, which is
 // what makes another attempt amplify an overload.
 func (k Kind) worked() bool {

@@ -16,12 +16,21 @@ type ModelInfo struct {
 	ID            string            `json:"id"`
 	Name          string            `json:"name,omitempty"` // shared by deployments of the same model; ID
 	Provider      string            `json:"provider,omitempty"`
+	Region        string            `json:"region,omitempty"` // where it runs; counts as a capability
 	Tier          int               `json:"tier,omitempty"`   // lower tiers are tried first
 	Weight        float64           `json:"weight,omitempty"` // within a tier; 1
 	Capabilities  []string          `json:"capabilities,omitempty"`
 	ContextWindow int               `json:"contextWindow,omitempty"` // in tokens; 0 is unknown
 	Price         Price             `json:"price,omitzero"`
+	Limits        Limits            `json:"limits,omitzero"`
 	Labels        map[string]string `json:"labels,omitempty"`
+}
+
+// Limits are what the provider allows, as far as it is known; 0 means unknown.
+type Limits struct {
+	Concurrency       int `json:"concurrency,omitempty"` // attempts at the same time
+	RequestsPerMinute int `json:"requestsPerMinute,omitempty"`
+	TokensPerMinute   int `json:"tokensPerMinute,omitempty"` // of requests and answers together
 }
 
 // Price is in US dollars per million tokens. The zero Price is unknown, not
@@ -87,6 +96,8 @@ type Model struct {
 
 	_        line
 	inflight atomic.Int64
+	queued   atomic.Int64
+	full     atomic.Bool
 	_        line
 
 	mu     sync.Mutex // of what follows; held for moments
@@ -176,9 +187,37 @@ func (m *Model) Restore(ctx context.Context, by Control) error {
 // InFlight counts the attempts under way.
 func (m *Model) InFlight() int64 { return m.inflight.Load() }
 
+// Queued counts the attempts that wait for room. Queue changes it; for feature
+// authors.
+func (m *Model) Queued() int64 { return m.queued.Load() }
+
+// Queue adds n to what Queued counts. For feature authors.
+func (m *Model) Queue(n int64) { m.queued.Add(n) }
+
+// Full reports whether an attempt at m would have to wait for room. Models that
+// have room are preferred.
+func (m *Model) Full() bool { return m.full.Load() }
+
+// SetFull says whether m is full. For feature authors.
+func (m *Model) SetFull(full bool) { m.full.Store(full) }
+
 // Latency is a moving average over the latest attempts that rises at once and
 // falls slowly, also with time (peak-EWMA, as in Finagle); 0 before the first.
-func (m *Model) Latency() time.Duration { return time.Duration(m.stats.average.Value(m.pool.now())) }
+// Of a stream it takes the time until the first meaningful chunk.
+func (m *Model) Latency() time.Duration { return m.LatencyAt(m.pool.Now()) }
+
+// LatencyAt is Latency at an instant of the pool's clock. For feature authors.
+func (m *Model) LatencyAt(now time.Duration) time.Duration {
+	return time.Duration(m.stats.average.Value(int64(now)))
+}
+
+// Errors is the share of the latest attempts that failed for what is not the
+// request's doing, limits of the provider among it: a moving average over ten
+// attempts that also falls with time, by e in ten seconds.
+func (m *Model) Errors() float64 { return m.ErrorsAt(m.pool.Now()) }
+
+// ErrorsAt is Errors at an instant of the pool's clock. For feature authors.
+func (m *Model) ErrorsAt(now time.Duration) float64 { return m.stats.errors.Value(int64(now)) }
 
 // Stats describes the attempts that ended within window, rounded up to ten
 // seconds and at most five minutes. Quantiles may take in one minute more.
@@ -196,11 +235,11 @@ func (m *Model) SetRamp(f float64) {
 	m.ramp.Store(math.Float64bits(min(f, 1)))
 }
 
-// has reports whether m has all of capabilities.
+// has reports whether m has all of capabilities. Its region is one.
 func (m *Model) has(capabilities []string) bool {
-	have := m.info.Load().Capabilities
+	info := m.info.Load()
 	for _, c := range capabilities {
-		if !slices.Contains(have, c) {
+		if !slices.Contains(info.Capabilities, c) && (c != info.Region || c == "") {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -14,7 +15,8 @@ type CallOptions struct {
 	Fallbacks []string
 
 	Op       string        // what the call is for, in overrides, events and logs
-	Tenant   string        // on whose behalf, in events and logs
+	Tenant   string        // on whose behalf, for fairness, in events and logs
+	Priority Priority      // who waits and who is turned away first under pressure
 	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call, negative none
 	Attempts int           // at most so many in all; 0 means six, negative means one
 
@@ -23,7 +25,34 @@ type CallOptions struct {
 	// surely came before still move on.
 	Once bool
 
-	Require []string // capabilities that the model must have, whatever happens
+	// Require lists capabilities that the model must have, whatever happens: no
+	// fallback, hedge or last resort goes elsewhere. A model's region is one of
+	// its capabilities.
+	Require []string
+
+	Region   string // models of this region are preferred, where the picker goes by regions
+	Affinity string // calls that share it prefer the same model, for its prompt cache
+	Tokens   int    // that the request is likely to take, with its answer; 0 means as Hooks.Tokens says
+}
+
+// Priority orders calls when there is not room for all of them.
+type Priority int8
+
+// The priorities.
+const (
+	Low      Priority = -1
+	Normal   Priority = 0
+	High     Priority = 1
+	Critical Priority = 2 // may use held models as a last resort
+)
+
+// String returns the priority's name.
+func (p Priority) String() string {
+	names := [...]string{"low", "normal", "high", "critical"}
+	if p < Low || p > Critical {
+		return "unknown"
+	}
+	return names[p-Low]
 }
 
 // WithOptions returns a context whose next call uses opts where none are
@@ -83,9 +112,13 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 		return
 	}
 	c.root = outer.root
-	if o := outer.opts; o != nil && (o.Op != "" || o.Tenant != "" || o.Once) {
-		mine := c.Options()
-		c.opts = new(overlay(CallOptions{Op: o.Op, Tenant: o.Tenant, Once: o.Once}, mine))
+	if o := outer.opts; o != nil {
+		theirs := CallOptions{
+			Op: o.Op, Tenant: o.Tenant, Priority: o.Priority, Once: o.Once, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
+		}
+		if !theirs.zero() {
+			c.opts = new(overlay(theirs, c.Options()))
+		}
 	}
 }
 
@@ -110,7 +143,16 @@ func overlay(base, over CallOptions) CallOptions {
 	if over.Require == nil {
 		over.Require = base.Require
 	}
+	over.Priority = cmp.Or(over.Priority, base.Priority)
+	over.Region = cmp.Or(over.Region, base.Region)
+	over.Affinity = cmp.Or(over.Affinity, base.Affinity)
+	over.Tokens = cmp.Or(over.Tokens, base.Tokens)
 	return over
+}
+
+// zero reports whether nothing is set of what calls within a call take over.
+func (o *CallOptions) zero() bool {
+	return o.Op == "" && o.Tenant == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0
 }
 
 // restrict narrows the call's table to what was asked for.

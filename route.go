@@ -127,7 +127,7 @@ func (r *Route) pick() (entry, bool) {
 	from := 0
 	for _, to := range c.table.tiers {
 		if p := c.pool.picker; p != nil {
-			tier := Candidates{c, c.table.entries[from:to]}
+			tier := Candidates{c, c.table.entries[from:to], to}
 			if m := p.Pick(c, tier); m != nil {
 				if e, ok := tier.entry(m); ok {
 					return e, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,12 +88,79 @@ func TestStrangePickers(t *testing.T) {
 			pool := newPool(t, p)
 			c := newClient(t, pool, echo("a", "b")...)
 			held = pool.Model("a")
-			limit(t, pool, "a", time.Hour)
+			require.NoError(t, held.Drain(t.Context(), by))
 			answer, err := c.Call(t.Context(), "")
 			require.NoError(t, err)
 			require.Equal(t, "b", answer)
 		})
 	}
+}
+
+func TestPickersMayChooseHeldModelsAndOtherTiers(t *testing.T) {
+	var offered [][]string
+	p := newPool(t, resilience.Models(
+		resilience.ModelInfo{ID: "a"}, resilience.ModelInfo{ID: "b"}, resilience.ModelInfo{ID: "c", Tier: 1}, resilience.ModelInfo{ID: "d", Tier: 2}),
+		pick(func(_ *resilience.Call, from resilience.Candidates) (chosen *resilience.Model) {
+			for ; from.Len() > 0; from = from.Next() {
+				var ids []string
+				for i := range from.Len() {
+					if m := from.Held(i); m != nil {
+						ids = append(ids, m.ID())
+						chosen = m
+					}
+				}
+				offered = append(offered, ids)
+			}
+			return chosen
+		}))
+	c := newClient(t, p, echo("a", "b", "c", "d")...)
+	limit(t, p, "c", time.Hour)
+	require.NoError(t, p.Model("a").Drain(t.Context(), by))
+	require.NoError(t, p.Model("d").Drain(t.Context(), by))
+	answer, rep, err := c.Do(t.Context(), "", resilience.CallOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "c", answer)
+	require.True(t, rep.LastResort)
+	require.Equal(t, [][]string{{"b"}, {"c"}, nil}, offered, "all but what people hold")
+}
+
+func TestFullModelsAreTheLast(t *testing.T) {
+	var a, b *resilience.Model
+	two := pick(func(_ *resilience.Call, from resilience.Candidates) *resilience.Model {
+		a, b = from.Two()
+		return a
+	})
+	p := newPool(t, two)
+	c := newClient(t, p, echo("a", "b", "c")...)
+	ask := func(full ...string) {
+		for _, m := range p.Models() {
+			m.SetFull(slices.Contains(full, m.ID()))
+		}
+		_, err := c.Call(t.Context(), "")
+		require.NoError(t, err)
+	}
+	for range 20 {
+		ask("a", "c")
+		require.Equal(t, "b", a.ID())
+		require.Nil(t, b)
+		ask("a", "b", "c")
+		require.NotNil(t, b, "where all are full there is no difference")
+		ask("a")
+		require.False(t, a.Full() || b.Full())
+	}
+}
+
+func TestRegionIsACapability(t *testing.T) {
+	p := newPool(t, inTurn(true), resilience.Models(resilience.ModelInfo{ID: "us", Region: "us"},
+		resilience.ModelInfo{ID: "eu", Region: "eu", Capabilities: []string{"vision"}}, resilience.ModelInfo{ID: "nowhere"}))
+	c := newClient(t, p, echo("us", "eu", "nowhere")...)
+	for _, needs := range [][]string{{"eu"}, {"eu", "vision"}} {
+		answer, _, err := c.Do(t.Context(), "", resilience.CallOptions{Require: needs})
+		require.NoError(t, err)
+		require.Equal(t, "eu", answer)
+	}
+	_, _, err := c.Do(t.Context(), "", resilience.CallOptions{Require: []string{""}})
+	require.ErrorIs(t, err, resilience.Rejected)
 }
 
 func TestNoModelIsTriedTwice(t *testing.T) {

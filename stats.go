@@ -45,6 +45,7 @@ type stats struct {
 	counts  *window.Counts
 	spread  window.Histogram
 	average window.EWMA
+	errors  window.Share
 }
 
 func newStats() *stats {
@@ -68,6 +69,7 @@ func (s *stats) record(now, took int64, k Kind, against bool) {
 	}
 	s.spread.Add(now, took)
 	s.average.Observe(now, took)
+	s.errors.Observe(now, k.repels())
 }
 
 // spend counts what an attempt used.

@@ -66,10 +66,10 @@ func spent(h http.Header, now time.Time, refused bool) (longest time.Duration, f
 			if left, ok := number(vs[0]); !ok || left != 0 {
 				continue
 			}
-			if limit, ok := signed(twin(h, name, "remaining", "limit")); ok && limit <= 0 {
+			if limit, ok := signed(twin(h, name, "limit")); ok && limit <= 0 {
 				continue // Azure's way of saying that it does not know
 			}
-			reset = twin(h, name, "remaining", "reset")
+			reset = twin(h, name, "reset")
 		case refused && name == "x-ratelimit-reset" && h.Get("X-Ratelimit-Remaining") == "":
 			reset = vs[0]
 		}
@@ -80,8 +80,8 @@ func spent(h http.Header, now time.Time, refused bool) (longest time.Duration, f
 	return longest, found
 }
 
-func twin(h http.Header, name, word, other string) string {
-	return h.Get(strings.Replace(name, word, other, 1))
+func twin(h http.Header, remaining, other string) string {
+	return h.Get(strings.Replace(remaining, "remaining", other, 1))
 }
 
 // instant reads a reset: RFC 3339, seconds or milliseconds since 1970, seconds

@@ -1,0 +1,41 @@
+package classify
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// A Quota is what a response says of a limit: Limit is 0 if it says nothing.
+type Quota struct {
+	Limit, Remaining float64
+	Reset            time.Duration // 0 if it is not known
+}
+
+// Quotas returns what the headers of a response say of the provider's limits in
+// requests and in tokens, of the bucket with the least left if there are several
+// of a sort. The pairs of headers are those of [RetryAfter]. A limit that is not
+// positive, or with more remaining than there is, is as if absent.
+func Quotas(h http.Header, now time.Time) (requests, tokens Quota) {
+	for k, vs := range h {
+		name := strings.ToLower(k)
+		if len(vs) == 0 || !strings.Contains(name, "ratelimit") || !strings.Contains(name, "remaining") {
+			continue
+		}
+		left, ok := number(vs[0])
+		limit, known := number(twin(h, name, "limit"))
+		if !ok || !known || limit <= 0 || left > limit {
+			continue
+		}
+		reset, _ := instant(twin(h, name, "reset"), h, now)
+		q := Quota{limit, left, reset}
+		to := &requests
+		if strings.Contains(name, "token") {
+			to = &tokens
+		}
+		if to.Limit == 0 || q.Remaining/q.Limit < to.Remaining/to.Limit {
+			*to = q
+		}
+	}
+	return requests, tokens
+}
