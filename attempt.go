@@ -120,10 +120,12 @@ func answer(ctx context.Context, c *Call) error {
 // clock reading unless the call has waited.
 func (c *Call) begin(ctx context.Context) *attempt {
 	a := &c.attempt
-	if c.attempts > 0 {
+	if a.call != nil {
 		a = new(attempt)
 		c.clock = c.pool.now()
-		if t := c.trail; t != nil && len(t.attempts) > 0 {
+		t := c.record()
+		t.latest = a
+		if len(t.attempts) > 0 {
 			c.went(t)
 		}
 	} else if c.waited {
@@ -131,7 +133,6 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	}
 	c.attempts++
 	c.waited = false
-	c.latest = a
 	a.call, a.model, a.start = c, c.model, c.clock
 	a.pool, a.parent = c.pool, ctx
 	t := c.pool.timeouts.Load()
@@ -143,7 +144,7 @@ func (c *Call) begin(ctx context.Context) *attempt {
 			a.deadline, a.cause = a.start+int64(d), cause
 		}
 	}
-	if ctx == context.Context(c) && c.armed.Load() == nil { // nothing in between: skip a link
+	if ctx == context.Context(c) && c.armed.Load() == nil && c.state != callForked { // nothing in between: skip a link
 		a.parent = c.parent
 		if c.deadline != 0 && (a.deadline == 0 || c.deadline < a.deadline) {
 			a.deadline, a.cause = c.deadline, c.cause
@@ -184,6 +185,9 @@ func (a *attempt) end(kind Kind, against bool) {
 	if n != nil && n.firstChunk > 0 {
 		took = int64(n.firstChunk) // how long an answer is, is the request's doing
 	}
+	if kind == Canceled && a.call.lost() {
+		m.stats.atLeast(now, took)
+	}
 	m.stats.record(now, took, kind, against)
 	if n != nil {
 		if n.Usage != (Usage{}) {
@@ -204,6 +208,9 @@ func (c *Call) note(a *attempt, err error) {
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
 	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Err: err}
+	if f := c.forked(); f != nil {
+		done.Hedge = f.hedge
+	}
 	if err == nil {
 		done.Status, done.RequestID = n.status, n.requestID()
 	} else {

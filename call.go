@@ -26,7 +26,7 @@ type Call struct {
 	start int64
 	clock int64 // the latest reading
 
-	used       atomic.Int32 // attempts beyond the first of each call, of all within an outermost call
+	used       atomic.Int32 // attempts beyond the first, of an outermost call those of calls within it too
 	pos        uint16       // of model in the client's view
 	attempts   uint16
 	tried      [3]uint16
@@ -38,7 +38,6 @@ type Call struct {
 	state      uint8     // see over
 	seen       [2]uint16 // where a picker found models of a tier, the latest first
 
-	latest  *attempt
 	attempt attempt
 }
 
@@ -51,6 +50,9 @@ type typed interface {
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	cost(m *Model, u Usage) float64
 	tokens() int
+	fork(f *fork) *Call
+	adopt(from typed)
+	discard()
 }
 
 // extraAttempts is how many attempts a call and those within it may make
@@ -203,19 +205,32 @@ func (c *Call) Tokens() int {
 // Usage is what the latest attempt used, as far as it is known. That of a stream
 // is complete at its end.
 func (c *Call) Usage() Usage {
-	if c.latest == nil {
-		return Usage{}
+	if a := c.latest(); a != nil {
+		return a.notes().Usage
 	}
-	return c.latest.notes().Usage
+	return Usage{}
+}
+
+// latest returns the attempt that was begun last, or nil.
+func (c *Call) latest() *attempt {
+	switch {
+	case c.trail != nil && c.trail.latest != nil:
+		return c.trail.latest
+	case c.attempt.call != nil:
+		return &c.attempt
+	default:
+		return nil
+	}
 }
 
 // Quotas are what the provider said of its limits with the answer to the latest
 // attempt, where a [Tap] heard it: of requests and of tokens.
 func (c *Call) Quotas() (requests, tokens Quota) {
-	if c.latest == nil {
+	a := c.latest()
+	if a == nil {
 		return
 	}
-	n := c.latest.noted.Load()
+	n := a.noted.Load()
 	if n == nil || n.header == nil {
 		return
 	}
@@ -242,30 +257,51 @@ func (c *Call) Extra(err error) bool { return c.extra(err, false) }
 
 func (c *Call) extra(err error, elsewhere bool) bool {
 	k := KindOf(err)
-	if c.opts != nil {
-		if c.opts.Once && !refusedFirst(err, k) {
-			return false
-		}
-		if n := c.opts.Attempts; n != 0 && int(c.attempts) >= max(n, 1) {
-			return false
-		}
+	if c.opts != nil && c.opts.Once && !refusedFirst(err, k) {
+		return false
 	}
 	if k == Rejected {
 		return true
 	}
-	if int(c.root.used.Add(1)) > c.root.allowed() {
-		c.root.used.Add(-1)
+	return c.take((k.worked() || k == RateLimited && !elsewhere), elsewhere)
+}
+
+// take takes an extra attempt from the budgets of the call and of the outermost
+// one and, if it is to be paid for, from the pool's.
+func (c *Call) take(paid, elsewhere bool) bool {
+	c = c.lead()
+	if !c.use() {
 		return false
 	}
-	if (k.worked() || k == RateLimited && !elsewhere) && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
-		c.root.used.Add(-1)
+	if c.root != c && !c.root.use() {
+		c.used.Add(-1)
+		return false
+	}
+	if paid && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
+		c.used.Add(-1)
+		if c.root != c {
+			c.root.used.Add(-1)
+		}
 		return false
 	}
 	return true
 }
 
-// allowed is how many extra attempts an outermost call has.
+// use takes one of the extra attempts that c allows.
+func (c *Call) use() bool {
+	if int(c.used.Add(1)) > c.allowed() {
+		c.used.Add(-1)
+		return false
+	}
+	return true
+}
+
+// allowed is how many extra attempts the call has, and those within it if it is
+// the outermost one.
 func (c *Call) allowed() int {
+	if c.root != c && (c.opts == nil || c.opts.Attempts == 0) {
+		return math.MaxInt // the outermost call's will do
+	}
 	if c.opts == nil || c.opts.Attempts == 0 {
 		return extraAttempts
 	}

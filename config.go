@@ -122,7 +122,8 @@ func (p *Pool) declared() []ModelInfo {
 // checkOverrides reports overrides of a section for models that there are not.
 func checkOverrides(section string, raw json.RawMessage, infos []ModelInfo) error {
 	var doc struct {
-		Models map[string]json.RawMessage `json:"models"`
+		Models   map[string]json.RawMessage `json:"models"`
+		StandIns map[string][]string        `json:"standIns"`
 	}
 	_ = json.Unmarshal(raw, &doc) // whoever owns the section says better what is wrong with it
 	var known []string
@@ -130,15 +131,25 @@ func checkOverrides(section string, raw json.RawMessage, infos []ModelInfo) erro
 		known = append(known, info.ID, info.Name)
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(doc.Models)) {
+	check := func(path, name string) {
 		if slices.Contains(known, name) {
-			continue
+			return
 		}
 		problem := "no model has this ID or name"
 		if near := settings.Nearest(name, known); near != "" {
 			problem += fmt.Sprintf("; did you mean %q?", near)
 		}
-		errs = append(errs, &ConfigError{settings.Join(section+".models", name), problem})
+		errs = append(errs, &ConfigError{path, problem})
+	}
+	for _, name := range slices.Sorted(maps.Keys(doc.Models)) {
+		check(settings.Join(section+".models", name), name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(doc.StandIns)) {
+		path := settings.Join(section+".standIns", name)
+		check(path, name)
+		for i, other := range doc.StandIns[name] {
+			check(fmt.Sprintf("%s[%d]", path, i), other)
+		}
 	}
 	return errors.Join(errs...)
 }

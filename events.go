@@ -17,6 +17,7 @@ const (
 	EventCall                          // a call ended
 	EventRetry                         // the same model will be tried again
 	EventFallback                      // another model will be tried
+	EventHedge                         // a model is tried beside one that is slow
 	EventRescue                        // a stream that broke goes on; see [Stream.All]
 	EventHold                          // a hold was set or extended
 	EventRelease                       // a hold was lifted or ran out
@@ -32,7 +33,7 @@ const eventKinds = int(EventPanic) + 1
 
 // String returns the kind's name.
 func (k EventKind) String() string {
-	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic"}
+	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic"}
 	if int(k) < len(names) {
 		return names[k]
 	}

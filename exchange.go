@@ -176,6 +176,7 @@ const (
 	callOpen uint8 = iota
 	callHeld       // by a stream that goes on
 	callOver
+	callForked // a lane of another call, which ends it
 )
 
 // over ends the call, unless a stream goes on, and its context if anybody took

@@ -13,10 +13,13 @@ import (
 // nothing about the model, and our timer does whatever the error looks like.
 func (a *attempt) explain(err error) (Kind, error) {
 	c := a.call
-	if ended := c.parent.Err(); ended != nil {
+	if ended := c.lead().parent.Err(); ended != nil {
 		e := a.failed(Canceled, err, endedBy(ended))
 		e.ended = ended
 		return Canceled, e
+	}
+	if c.lost() {
+		return Canceled, a.failed(Canceled, err, errLost.Error())
 	}
 	if a.abandoned() && (errors.Is(err, errAbandoned) || KindOf(err) == Canceled) {
 		return Canceled, a.failed(Canceled, errAbandoned, errAbandoned.Error())
@@ -68,21 +71,21 @@ func endedBy(ended error) string {
 }
 
 // leftBefore is the error of a call whose caller left before any attempt.
-func leftBefore(ended error) error {
+func leftBefore(ended error) *Error {
 	return &Error{Kind: Canceled, Err: ended, reason: endedBy(ended), refused: true}
 }
 
 // ours reports whether late is the call's own bound.
 func (a *attempt) ours(late *timeoutError) bool {
 	c := a.call
-	return late == c.cause || c.trail != nil && late == c.trail.limitCause
+	return late == c.lead().cause || c.trail != nil && late == c.trail.limitCause
 }
 
 // short reports whether the call's deadline, late, left the attempt less than
 // half of the time that it normally gets.
 func (a *attempt) short(late *timeoutError) bool {
 	c, normal := a.call, late.after
-	deadline := c.deadline
+	deadline := c.lead().deadline
 	if t := a.pool.timeouts.Load(); t != nil {
 		d, _ := t.attempt(c)
 		if c.streams {

@@ -144,6 +144,18 @@ func (s *Setup) RetryBudget(take func(elsewhere bool) bool) {
 	s.pool.retryBudget = take
 }
 
+// StandIns makes names say what may stand in for a model that a call is
+// restricted to by name or ID, where it names no Fallbacks itself: names and
+// IDs, in order. A pool has one. A section's "standIns" is checked for names that
+// no model has, as its "models" is.
+func (s *Setup) StandIns(names func(model string) []string) {
+	if s.pool.standIns != nil {
+		s.problem("standIns", "two features say what stands in for what")
+		return
+	}
+	s.pool.standIns = names
+}
+
 // Observe calls fn for events of the given kinds, on the goroutine they happen
 // on. It must return quickly and must not panic.
 func (s *Setup) Observe(fn func(ctx context.Context, e Event), kinds ...EventKind) {
@@ -188,12 +200,12 @@ func (s *Setup) problem(path, problem string) {
 // snapshot returns a function that takes back what is installed from now on.
 func (s *Setup) snapshot() (undo func()) {
 	p, old := s.pool, *s
-	router, picker, budget := p.router, p.picker, p.retryBudget
+	router, picker, budget, standIns := p.router, p.picker, p.retryBudget, p.standIns
 	background, resets, doubts := p.background, p.resets, p.doubts
 	old.sections = maps.Clone(s.sections)
 	return func() {
 		*s = old
-		p.router, p.picker, p.retryBudget = router, picker, budget
+		p.router, p.picker, p.retryBudget, p.standIns = router, picker, budget, standIns
 		p.background, p.resets, p.doubts = background, resets, doubts
 	}
 }

@@ -259,7 +259,7 @@ func (a *attempt) follow(l *life) {
 // what counts, with the cause behind it.
 func (a *attempt) broke(err error, n int) error {
 	switch {
-	case a.call.parent.Err() != nil:
+	case a.call.lead().parent.Err() != nil:
 		_, e := a.explain(err)
 		return e
 	case errors.As(err, new(unfit)):

@@ -97,6 +97,7 @@ type Model struct {
 	_        line
 	inflight atomic.Int64
 	queued   atomic.Int64
+	capacity atomic.Int64
 	full     atomic.Bool
 	_        line
 
@@ -193,6 +194,18 @@ func (m *Model) Queued() int64 { return m.queued.Load() }
 
 // Queue adds n to what Queued counts. For feature authors.
 func (m *Model) Queue(n int64) { m.queued.Add(n) }
+
+// Capacity is how many attempts m has room for at the same time, as far as it is
+// known, or 0.
+func (m *Model) Capacity() int64 {
+	if n := m.capacity.Load(); n > 0 {
+		return n
+	}
+	return int64(m.info.Load().Limits.Concurrency)
+}
+
+// SetCapacity says what Capacity is, 0 if it is not known. For feature authors.
+func (m *Model) SetCapacity(n int64) { m.capacity.Store(n) }
 
 // Full reports whether an attempt at m would have to wait for room. Models that
 // have room are preferred.

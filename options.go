@@ -10,7 +10,8 @@ import (
 type CallOptions struct {
 	// Model is a name or an ID that the call is restricted to; "" means any
 	// model that is bound. Fallbacks are names or IDs that may stand in for
-	// it, in this order.
+	// it, in this order; without them it is what the pool's fallback feature
+	// says of it, nothing by default.
 	Model     string
 	Fallbacks []string
 
@@ -162,7 +163,11 @@ func (c *Call) restrict(pinned string) error {
 	case pinned != "":
 		sub = sub.one(pinned)
 	case c.opts.Model != "":
-		sub, unknown = sub.restrict(c.opts)
+		fallbacks := c.opts.Fallbacks
+		if len(fallbacks) == 0 && c.pool.standIns != nil {
+			fallbacks = c.pool.standIns(c.opts.Model)
+		}
+		sub, unknown = sub.restrict(c.opts.Model, fallbacks, len(c.opts.Fallbacks) > 0)
 	case len(c.opts.Fallbacks) > 0:
 		return &Error{Kind: Invalid, reason: "CallOptions.Fallbacks without a Model to stand in for", refused: true}
 	}

@@ -24,6 +24,7 @@ type Pool struct {
 	router      func(ctx context.Context, r *Route, next Handler) error
 	picker      Picker
 	retryBudget func(elsewhere bool) bool
+	standIns    func(model string) []string
 	timeouts    atomic.Pointer[timeouts]
 	roster      atomic.Pointer[roster]
 	bypass      atomic.Bool

@@ -77,6 +77,7 @@ type Attempt struct {
 	Wait       time.Duration // before it: backoff or queue
 	FirstChunk time.Duration // of a stream: until the first meaningful one
 	Duration   time.Duration
+	Hedge      bool // beside another one, which was slow
 	Usage      Usage
 	Cost       float64 // US dollars; 0 if the price is unknown
 	Kind       Kind    // zero if it succeeded
@@ -92,6 +93,9 @@ func (a Attempt) line() string {
 	var b strings.Builder
 	if a.Model != nil {
 		b.WriteString(a.Model.id + " ")
+	}
+	if a.Hedge {
+		b.WriteString("hedge ")
 	}
 	if a.Kind == 0 {
 		b.WriteString("ok " + seconds(a.Duration))
@@ -119,8 +123,9 @@ const arrow = " → "
 // if a report is wanted.
 type trail struct {
 	id     uint64
-	window int  // a model needs a larger one
-	last   bool // this model is the last one
+	window int      // a model needs a larger one
+	last   bool     // this model is the last one
+	avoid  []string // providers, for the moment
 
 	limit      int64           // of a call that streams, until its first chunk; 0 for none
 	limitCause *timeoutError   // of it
@@ -136,6 +141,7 @@ type trail struct {
 	rescued    bool            // it broke, and went on
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead
+	latest     *attempt        // if it is not the first
 	how        string          // the next attempt comes about, if not by a layer
 	attempts   []Attempt
 	tried      []uint16 // positions beyond what Call.tried holds

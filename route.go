@@ -26,16 +26,20 @@ const holdPatience = 5 * time.Second
 // than a provider's limit that ends within five seconds, waits for that one if
 // its deadline allows.
 func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
+	return r.NextBy(ctx, r.pool.picker, lastResort)
+}
+
+// NextBy is Next with another picker than the pool's, or none if p is nil.
+func (r *Route) NextBy(ctx context.Context, p Picker, lastResort bool) *Model {
 	c := r.Call()
 	from := c.model
-	c.lastResort = false
-	e, ok := r.pick()
+	e, ok := r.pick(p)
 	if !ok && lastResort {
 		e, ok = r.soonest()
 		c.lastResort = ok
 	}
 	if !ok && c.attempts == 0 && c.ntried == 0 && r.outwait(ctx) {
-		e, ok = r.pick()
+		e, ok = r.pick(p)
 	}
 	if !ok {
 		return nil
@@ -121,12 +125,14 @@ func (r *Route) Larger() {
 	t.window = max(t.window, r.model.info.Load().ContextWindow, 1)
 }
 
-// pick asks the picker tier by tier, or takes the first model that may be used.
-func (r *Route) pick() (entry, bool) {
+// pick asks the picker tier by tier, or takes the first model that may be used,
+// one that is full only if none is not.
+func (r *Route) pick(p Picker) (entry, bool) {
 	c := r.Call()
+	c.lastResort = false
 	from := 0
 	for _, to := range c.table.tiers {
-		if p := c.pool.picker; p != nil {
+		if p != nil {
 			tier := Candidates{c, c.table.entries[from:to], to}
 			if m := p.Pick(c, tier); m != nil {
 				if e, ok := tier.entry(m); ok {
@@ -134,10 +140,20 @@ func (r *Route) pick() (entry, bool) {
 				}
 			}
 		}
-		for _, e := range c.table.entries[from:to] {
-			if c.usable(e, false) {
+		var full *entry
+		for i, e := range c.table.entries[from:to] {
+			if !c.usable(e, false) {
+				continue
+			}
+			if !e.model.Full() {
 				return e, true
 			}
+			if full == nil {
+				full = &c.table.entries[from+i]
+			}
+		}
+		if full != nil {
+			return *full, true
 		}
 		from = to
 	}
@@ -194,7 +210,9 @@ func (c *Call) usable(e entry, held bool) bool {
 	if c.opts != nil && len(c.opts.Require) > 0 && !e.model.has(c.opts.Require) {
 		return false
 	}
-	return c.trail == nil || c.trail.window == 0 || e.model.info.Load().ContextWindow > c.trail.window
+	t := c.trail
+	return t == nil || (t.window == 0 || e.model.info.Load().ContextWindow > t.window) &&
+		(t.avoid == nil || !slices.Contains(t.avoid, e.model.info.Load().Provider))
 }
 
 func (c *Call) has(pos uint16) bool {

@@ -72,6 +72,13 @@ func (s *stats) record(now, took int64, k Kind, against bool) {
 	s.errors.Observe(now, k.repels())
 }
 
+// atLeast takes in an attempt that would have taken longer.
+func (s *stats) atLeast(now, took int64) {
+	if took > s.average.Value(now) {
+		s.average.Observe(now, took)
+	}
+}
+
 // spend counts what an attempt used.
 func (s *stats) spend(now int64, u Usage, dollars float64) {
 	s.counts.Add(now, countInput, u.Input)

@@ -73,28 +73,34 @@ func (t *table) one(id string) *table {
 	return nil
 }
 
-// restrict returns the part of t that opts allow: the model that was asked
-// for, and then what may stand in for it. Unknown is a name that is not bound.
-func (t *table) restrict(opts *CallOptions) (sub *table, unknown string) {
-	sub = t.only[opts.Model]
+// restrict returns the part of t that is the model with this name, and then what
+// may stand in for it. Unknown is a name that is not bound; of stand-ins only if
+// the caller named them, since others may be another client's.
+func (t *table) restrict(model string, fallbacks []string, named bool) (sub *table, unknown string) {
+	sub = t.only[model]
 	if sub == nil {
-		return nil, opts.Model
+		return nil, model
 	}
-	if len(opts.Fallbacks) == 0 {
+	if len(fallbacks) == 0 {
 		return sub, ""
 	}
 	all := &table{owner: t.owner, roster: t.roster, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
-	for _, name := range opts.Fallbacks {
+	for _, name := range fallbacks {
 		more := t.only[name]
 		if more == nil {
-			return nil, name
+			if named {
+				return nil, name
+			}
+			continue
 		}
 		for _, e := range more.entries {
 			if !slices.Contains(all.entries, e) {
 				all.entries = append(all.entries, e)
 			}
 		}
-		all.tiers = append(all.tiers, len(all.entries))
+		if n := len(all.entries); n > all.tiers[len(all.tiers)-1] {
+			all.tiers = append(all.tiers, n)
+		}
 	}
 	return all, ""
 }

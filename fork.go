@@ -1,0 +1,121 @@
+package resilience
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+)
+
+// fork is a lane of a call: an attempt, or several at one model, beside others.
+// It is the context that the lane's Call is a child of.
+type fork struct {
+	context.Context
+	lead  *Call // that goes on after the race
+	call  *Call
+	start int64
+	base  uint16 // attempts of lead when the lane began
+
+	hedge bool
+	lost  atomic.Bool // another answered first
+}
+
+// fork makes a call that is a lane of this one, at its present model.
+func (x *exchange[Req, Resp]) fork(f *fork) *Call {
+	c := &x.Call
+	y := &exchange[Req, Resp]{req: x.req}
+	y.typed, y.pool, y.parent, y.table = y, c.pool, f, c.table
+	y.opts, y.root, y.streams = c.opts, c.root, c.streams
+	y.model, y.pos, y.lastResort = c.model, c.pos, c.lastResort
+	y.start, y.clock = c.start, c.pool.now()
+	y.attempts, y.tried, y.ntried = c.attempts, c.tried, c.ntried
+	y.report, y.state = true, callForked
+	t := c.record()
+	y.trail = &trail{
+		id: c.ID(), window: t.window, last: t.last, tried: slices.Clone(t.tried),
+		limit: t.limit, limitCause: t.limitCause, span: t.span,
+		wait: t.wait,
+	}
+	t.wait = 0
+	f.lead, f.call, f.start, f.base = c, &y.Call, y.clock, c.attempts
+	return &y.Call
+}
+
+// adopt takes over the response of a lane.
+func (x *exchange[Req, Resp]) adopt(from typed) { x.resp = from.(*exchange[Req, Resp]).resp }
+
+// discard closes a response that nobody wants.
+func (x *exchange[Req, Resp]) discard() {
+	if l := x.alive(); l != nil {
+		l.abandon()
+		return
+	}
+	switch r := any(x.resp).(type) {
+	case io.Closer:
+		_ = r.Close()
+	case *http.Response:
+		_ = r.Body.Close()
+	}
+}
+
+// lead returns the call that c is a lane of, or c.
+func (c *Call) lead() *Call {
+	if f := c.forked(); f != nil {
+		return f.lead
+	}
+	return c
+}
+
+// forked returns c as a lane, or nil.
+func (c *Call) forked() *fork {
+	if c.state != callForked {
+		return nil
+	}
+	f, _ := c.parent.(*fork)
+	return f
+}
+
+// lost reports whether another lane has answered.
+func (c *Call) lost() bool {
+	f := c.forked()
+	return f != nil && f.lost.Load()
+}
+
+// merge adds to what the call knows what one of its lanes has learnt.
+func (c *Call) merge(f *fork) {
+	from, t := f.call.trail, c.record()
+	for _, a := range from.attempts {
+		if len(t.attempts) == maxTrail {
+			break
+		}
+		i := len(t.attempts)
+		for i > 0 && t.attempts[i-1].Start.After(a.Start) {
+			i--
+		}
+		t.attempts = slices.Insert(t.attempts, i, a)
+	}
+	t.usage = t.usage.add(from.usage)
+	t.cost += from.cost
+	t.refused = append(t.refused, from.refused...)
+	if len(t.refused) > maxSkipped {
+		t.refused = t.refused[:maxSkipped]
+	}
+	c.attempts += f.call.attempts - f.base
+	c.clock = max(c.clock, f.call.clock)
+}
+
+// take makes the outcome of a lane that of the call.
+func (c *Call) adopt(f *fork) {
+	c.merge(f)
+	won := f.call
+	c.typed.adopt(won.typed)
+	c.model, c.pos, c.lastResort = won.model, won.pos, won.lastResort
+	c.trail.latest = won.latest()
+	won.trail = c.trail // what the end of a stream is noted on
+	if l := c.typed.alive(); l != nil {
+		l.onEnd(func(error) { won.cancel() })
+		return
+	}
+	won.cancel()
+}

@@ -1,0 +1,303 @@
+package resilience
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Race is a call that goes several ways at the same time. Each way is a lane,
+// a function that goes from model to model; the first answer is the call's. For
+// feature authors.
+//
+// Lanes share the Route: they hold the race's lock, and let go of it only within
+// Try. A lane returns when Try returns nil, and when Over reports true.
+type Race struct {
+	route *Route
+	ctx   context.Context
+	next  Handler
+
+	mu       sync.Mutex
+	under    []*fork // way
+	timers   []*time.Timer
+	won      *fork
+	over     bool // nobody waits for an answer any more
+	others   int  // lanes that run on goroutines of their own
+	panicked *panicked
+	wake     chan struct{}
+}
+
+// panicked is what a lane on a goroutine of its own has panicked with.
+type panicked struct{ value any }
+
+var (
+	errLost   = errors.New("another answer came first")
+	errGoexit = errors.New("runtime.Goexit in a lane of a race")
+)
+
+// Race runs lead on this goroutine, as the first lane, and those that it starts
+// by Go and After on others. It returns nil as soon as one has got an answer,
+// which becomes the call's; without one, what lead returned, once all others
+// are over. Those that are under way are canceled when there is an answer; they
+// count neither for nor against their models, and are not waited for, except
+// lead, which is on this goroutine, and by [Pool.Drain]. A panic of a lane comes
+// up here while somebody waits, and is an [EventPanic] after that.
+func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) error {
+	x := &Race{route: r, ctx: ctx, next: next, wake: make(chan struct{}, 1)}
+	defer x.leave()
+	err := x.run(lead)
+	if err != nil {
+		err = x.wait(err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	switch {
+	case x.panicked != nil:
+		panic(x.panicked.value)
+	case x.won == nil:
+		return err
+	}
+	x.forsake()
+	r.Call().adopt(x.won)
+	return nil
+}
+
+func (x *Race) run(lane func(*Race) error) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return lane(x)
+}
+
+// Over reports whether there is nothing left to run for.
+func (x *Race) Over() bool { return x.won != nil || x.over || x.panicked != nil }
+
+// Lanes counts the attempts that are under way.
+func (x *Race) Lanes() int { return len(x.under) }
+
+// Go starts a lane beside this one.
+func (x *Race) Go(lane func(*Race) error) {
+	x.others++
+	x.route.pool.open.Add(1) // the call is open: nobody has seen the pool empty
+	go x.other(lane)
+}
+
+// After starts a lane once d has passed, unless the race is over then.
+func (x *Race) After(d time.Duration, lane func(*Race) error) {
+	x.timers = append(x.timers, time.AfterFunc(d, func() {
+		x.mu.Lock()
+		off := x.Over()
+		if !off {
+			x.others++
+			x.route.pool.open.Add(1)
+		}
+		x.mu.Unlock()
+		if !off {
+			x.other(lane)
+		}
+	}))
+}
+
+// other runs a lane on a goroutine of its own.
+func (x *Race) other(lane func(*Race) error) {
+	defer x.route.pool.close()
+	returned := false
+	defer func() {
+		var value any = errGoexit
+		if !returned {
+			if v := recover(); v != nil {
+				value = v
+			}
+		}
+		x.mu.Lock()
+		x.others--
+		late := x.over
+		if !returned && !late && x.panicked == nil {
+			x.panicked = &panicked{value}
+			x.cancel()
+		}
+		x.signal()
+		x.mu.Unlock()
+		if !returned && late {
+			x.tell(value)
+		}
+	}()
+	_ = x.run(lane)
+	returned = true
+}
+
+// tell reports a panic that nobody waits for.
+func (x *Race) tell(value any) {
+	p := x.route.pool
+	p.log.LogAttrs(context.Background(), slog.LevelError, "a lane that had lost its race panicked", slog.Any("panic", value))
+	if p.Wants(EventPanic) {
+		p.Emit(context.Background(), Event{Kind: EventPanic, Reason: "a lane that had lost its race"})
+	}
+}
+
+// Next picks a model for an attempt beside others, and makes it the call's: of
+// another provider than theirs if there is one, and never a held one. It returns
+// nil if there is none.
+func (x *Race) Next() *Model {
+	c := x.route.Call()
+	t := c.record()
+	for _, f := range x.under {
+		if p := f.call.model.info.Load().Provider; p != "" {
+			t.avoid = append(t.avoid, p)
+		}
+	}
+	e, ok := x.route.pick(c.pool.picker)
+	if t.avoid = nil; !ok {
+		e, ok = x.route.pick(c.pool.picker)
+	}
+	if !ok {
+		return nil
+	}
+	c.try(e)
+	return e.model
+}
+
+// Try tries the call's present model. It lets go of the lock meanwhile. Hedge
+// says that the attempt is beside another, which is slow.
+func (x *Race) Try(hedge bool) error {
+	c := x.route.Call()
+	f := &fork{Context: x.ctx, hedge: hedge}
+	lane := c.typed.fork(f)
+	c.attempts++ // so that no two have the same number
+	if !hedge {
+		c.record().then("elsewhere")
+	}
+	x.under = append(x.under, f)
+	x.mu.Unlock()
+
+	returned := false
+	defer func() {
+		if !returned { // it passes through, or comes up at Race
+			x.mu.Lock()
+			x.gone(f)
+			lane.cancel()
+		}
+	}()
+	err := x.next(lane, lane)
+	returned = true
+	x.mu.Lock()
+	return x.back(f, err)
+}
+
+// back takes in the outcome of a lane's attempt.
+func (x *Race) back(f *fork, err error) error {
+	x.gone(f)
+	c := x.route.Call()
+	switch {
+	case !x.Over() && err == nil:
+		x.won = f
+		c.attempts-- // adopt counts them
+		x.cancel()
+		x.signal()
+		return nil
+	case err == nil:
+		x.mu.Unlock()
+		f.call.typed.discard()
+		f.call.cancel()
+		x.mu.Lock()
+		err = errLost
+	default:
+		f.call.cancel()
+	}
+	if !x.over {
+		c.attempts--
+		c.merge(f)
+	}
+	return err
+}
+
+func (x *Race) gone(f *fork) {
+	if i := slices.Index(x.under, f); i >= 0 {
+		x.under = slices.Delete(x.under, i, i+1)
+	}
+}
+
+// cancel ends what is under way.
+func (x *Race) cancel() {
+	for _, t := range x.timers {
+		t.Stop()
+	}
+	ended := x.ctx.Err() != nil // then that is what ends them
+	for _, f := range x.under {
+		f.lost.Store(!ended)
+		f.call.cancel()
+	}
+}
+
+func (x *Race) signal() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits for the lanes beside the first one, which has failed with err.
+func (x *Race) wait(err error) error {
+	for {
+		x.mu.Lock()
+		done := x.Over() || x.others == 0
+		x.mu.Unlock()
+		if done {
+			return err
+		}
+		select {
+		case <-x.wake:
+		case <-x.ctx.Done():
+			return x.route.Call().ranOut(err)
+		}
+	}
+}
+
+// ranOut is the error of a call whose time ended after err, while it waited.
+func (c *Call) ranOut(err error) error {
+	if ended := c.parent.Err(); ended != nil {
+		e := leftBefore(ended)
+		e.Model, e.Attempt, e.refused = c.model.id, int(c.attempts), false
+		return e
+	}
+	if cause, ok := errors.AsType[*timeoutError](context.Cause(c)); ok {
+		return &Error{
+			Kind: TimedOut, Model: c.model.id, Attempt: int(c.attempts), Err: cause, reason: cause.Error(), ended: context.DeadlineExceeded,
+		}
+	}
+	return err
+}
+
+// forsake notes the attempts that are canceled and have not returned.
+func (x *Race) forsake() {
+	c := x.route.Call()
+	now := c.pool.now()
+	for _, f := range x.under {
+		f.lost.Store(true)
+		c.record().attempts = append(c.record().attempts, Attempt{
+			Model: f.call.model, Start: c.pool.wall(f.start), Duration: time.Duration(now - f.start),
+			Hedge: f.hedge, Kind: Canceled, Reason: errLost.Error(),
+		})
+	}
+}
+
+// leave ends the race, also if the call panics.
+func (x *Race) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	x.cancel()
+}
+
+// Beside takes what an attempt beside others costs: one of the call's extra
+// attempts and, if it is paid, one of the pool's retry budget. With
+// [CallOptions.Once] there is none.
+func (r *Route) Beside(paid bool) bool {
+	if r.opts != nil && r.opts.Once {
+		return false
+	}
+	return r.Call().take(paid, false)
+}
