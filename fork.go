@@ -86,14 +86,7 @@ func (c *Call) lost() bool {
 func (c *Call) merge(f *fork) {
 	from, t := f.call.trail, c.record()
 	for _, a := range from.attempts {
-		if len(t.attempts) == maxTrail {
-			break
-		}
-		i := len(t.attempts)
-		for i > 0 && t.attempts[i-1].Start.After(a.Start) {
-			i--
-		}
-		t.attempts = slices.Insert(t.attempts, i, a)
+		t.insert(a)
 	}
 	t.usage = t.usage.add(from.usage)
 	t.cost += from.cost
@@ -105,7 +98,19 @@ func (c *Call) merge(f *fork) {
 	c.clock = max(c.clock, f.call.clock)
 }
 
-// take makes the outcome of a lane that of the call.
+// insert adds an attempt where it belongs by its start.
+func (t *trail) insert(a Attempt) {
+	if len(t.attempts) == maxTrail {
+		return
+	}
+	i := len(t.attempts)
+	for i > 0 && t.attempts[i-1].Start.After(a.Start) {
+		i--
+	}
+	t.attempts = slices.Insert(t.attempts, i, a)
+}
+
+// adopt makes the outcome of a lane that of the call.
 func (c *Call) adopt(f *fork) {
 	c.merge(f)
 	won := f.call

@@ -50,7 +50,7 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 	defer x.leave()
 	err := x.run(lead)
 	if err != nil {
-		err = x.wait(err)
+		x.wait()
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -58,12 +58,17 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 	switch {
 	case x.panicked != nil:
 		panic(x.panicked.value)
-	case x.won == nil:
+	case x.won != nil:
+		x.forsake(&Error{Kind: Canceled, Err: errLost, reason: errLost.Error()})
+		r.Call().adopt(x.won)
+		return nil
+	case x.others > 0:
+		ended := r.Call().ranOut()
+		x.forsake(ended)
+		return ended
+	default:
 		return err
 	}
-	x.forsake()
-	r.Call().adopt(x.won)
-	return nil
 }
 
 func (x *Race) run(lane func(*Race) error) error {
@@ -239,47 +244,49 @@ func (x *Race) signal() {
 	}
 }
 
-// wait waits for the lanes beside the first one, which has failed with err.
-func (x *Race) wait(err error) error {
+// wait waits for the lanes beside the first one, which has failed.
+func (x *Race) wait() {
 	for {
 		x.mu.Lock()
 		done := x.Over() || x.others == 0
 		x.mu.Unlock()
 		if done {
-			return err
+			return
 		}
 		select {
 		case <-x.wake:
 		case <-x.ctx.Done():
-			return x.route.Call().ranOut(err)
+			return
 		}
 	}
 }
 
-// ranOut is the error of a call whose time ended after err, while it waited.
-func (c *Call) ranOut(err error) error {
-	if ended := c.parent.Err(); ended != nil {
-		e := leftBefore(ended)
-		e.Model, e.Attempt, e.refused = c.model.id, int(c.attempts), false
+// ranOut is the error of a call whose time has ended while it waited.
+func (c *Call) ranOut() *Error {
+	e := &Error{Kind: Canceled, Model: c.model.id, Attempt: int(c.attempts)}
+	if e.Err = c.parent.Err(); e.Err != nil {
+		e.ended, e.reason = e.Err, endedBy(e.Err)
 		return e
 	}
-	if cause, ok := errors.AsType[*timeoutError](context.Cause(c)); ok {
-		return &Error{
-			Kind: TimedOut, Model: c.model.id, Attempt: int(c.attempts), Err: cause, reason: cause.Error(), ended: context.DeadlineExceeded,
-		}
+	e.Err = context.Cause(c)
+	e.ended = c.Err()
+	if cause, ok := e.Err.(*timeoutError); ok { //nolint:errorlint // our own
+		e.Kind, e.reason = TimedOut, cause.Error()
 	}
-	return err
+	return e
 }
 
-// forsake notes the attempts that are canceled and have not returned.
-func (x *Race) forsake() {
+// forsake notes the attempts that are canceled and have not returned, with what
+// ended them.
+func (x *Race) forsake(why *Error) {
 	c := x.route.Call()
 	now := c.pool.now()
 	for _, f := range x.under {
-		f.lost.Store(true)
-		c.record().attempts = append(c.record().attempts, Attempt{
+		e := *why
+		e.Model, e.Attempt = f.call.model.id, int(f.base)+1
+		c.record().insert(Attempt{
 			Model: f.call.model, Start: c.pool.wall(f.start), Duration: time.Duration(now - f.start),
-			Hedge: f.hedge, Kind: Canceled, Reason: errLost.Error(),
+			Hedge: f.hedge, Kind: e.Kind, Reason: e.reason, Err: &e,
 		})
 	}
 }
