@@ -163,8 +163,9 @@ func (c *Call) OnEnd(fn func(error)) {
 	fn(nil)
 }
 
-// Sleep waits for d, or until ctx ends, and returns ctx's error then. The wait
-// counts as the next attempt's.
+// Sleep waits for d, or until ctx, the call's, ends, and returns an error that
+// says why then: [Canceled] by the caller, or [TimedOut]. The wait counts as the
+// next attempt's.
 func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 	_, err := c.Wait(ctx, nil, d)
 	return err
@@ -174,7 +175,10 @@ func (c *Call) Sleep(ctx context.Context, d time.Duration) error {
 // whether that was so.
 func (c *Call) Wait(ctx context.Context, ready <-chan struct{}, d time.Duration) (bool, error) {
 	if d <= 0 {
-		return false, ctx.Err()
+		if ctx.Err() != nil {
+			return false, c.ranOut(ctx)
+		}
+		return false, nil
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -189,7 +193,7 @@ func (c *Call) Wait(ctx context.Context, ready <-chan struct{}, d time.Duration)
 	case <-t.C:
 		return false, nil
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return false, c.ranOut(ctx)
 	}
 }
 

@@ -75,6 +75,25 @@ func leftBefore(ended error) *Error {
 	return &Error{Kind: Canceled, Err: ended, reason: endedBy(ended), refused: true}
 }
 
+// ranOut is the error of a call that waited for something when ctx, its context,
+// ended. Nothing was sent.
+func (c *Call) ranOut(ctx context.Context) *Error {
+	e := &Error{Kind: Canceled, Attempt: int(c.attempts), Err: context.Cause(ctx), ended: ctx.Err(), refused: true}
+	if c.model != nil {
+		e.Model = c.model.id
+	}
+	cause, late := e.Err.(*timeoutError)
+	switch ended := c.lead().parent.Err(); {
+	case ended != nil:
+		e.ended, e.reason = ended, endedBy(ended)
+	case c.lost():
+		e.reason = errLost.Error()
+	case late:
+		e.Kind, e.reason = TimedOut, cause.Error()
+	}
+	return e
+}
+
 // ours reports whether late is the call's own bound.
 func (a *attempt) ours(late *timeoutError) bool {
 	c := a.call

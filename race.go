@@ -63,7 +63,8 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 		r.Call().adopt(x.won)
 		return nil
 	case x.others > 0:
-		ended := r.Call().ranOut()
+		ended := r.Call().ranOut(ctx)
+		ended.refused = false
 		x.forsake(ended)
 		return ended
 	default:
@@ -259,21 +260,6 @@ func (x *Race) wait() {
 			return
 		}
 	}
-}
-
-// ranOut is the error of a call whose time has ended while it waited.
-func (c *Call) ranOut() *Error {
-	e := &Error{Kind: Canceled, Model: c.model.id, Attempt: int(c.attempts)}
-	if e.Err = c.parent.Err(); e.Err != nil {
-		e.ended, e.reason = e.Err, endedBy(e.Err)
-		return e
-	}
-	e.Err = context.Cause(c)
-	e.ended = c.Err()
-	if cause, ok := e.Err.(*timeoutError); ok { //nolint:errorlint // our own
-		e.Kind, e.reason = TimedOut, cause.Error()
-	}
-	return e
 }
 
 // forsake notes the attempts that are canceled and have not returned, with what
