@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience/chaos"
+)
+
+const events = "text/event-stream"
+
+// play returns the text of events, and the last one of another name.
+func play(t *testing.T, r io.Reader) (text, end string, err error) {
+	t.Helper()
+	name, lines := "", bufio.NewScanner(r)
+	for lines.Scan() {
+		if now, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			name = now
+		}
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var part string
+		require.NoError(t, json.Unmarshal([]byte(data), &part))
+		if name == "message" {
+			text += part
+		} else {
+			end += name + " " + part
+		}
+	}
+	return text, end, lines.Err()
+}
+
+func TestAnswers(t *testing.T) {
+	well := fake(t, chaos.Model{})
+	for name, c := range map[string]struct {
+		first chaos.Fault
+		model string // that begins
+		end   string
+		ready string // of the first model, then
+	}{
+		"well":           {chaos.Fault{}, "atlas-large", "done atlas-large", "usable"},
+		"down":           {chaos.Fault{Name: chaos.Reset}, "boreal-chat", "done boreal-chat", "usable"},
+		"out of quota":   {chaos.Fault{Name: chaos.QuotaSpent}, "boreal-chat", "done boreal-chat", "held by quota"},
+		"breaks halfway": {chaos.Fault{Name: chaos.Cut, Tokens: 8}, "atlas-large", "done boreal-chat", "usable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := chaos.Model{}
+			if c.first.Name != chaos.None {
+				m.Failures = []chaos.Failure{{Fault: c.first, Share: 1}}
+			}
+			p := begin(t, write(t, pair(fake(t, m), well)))
+			_, last, _ := strings.Cut(c.end, " ")
+
+			res := post(t, p.base, "X-Tenant", "acme")
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, last, res.Header.Get("X-Model"))
+			require.Equal(t, sky, body(t, res))
+			p.has(t, "msg=answered tenant=acme")
+
+			res = post(t, p.base, "Accept", events)
+			require.Equal(t, 200, res.StatusCode)
+			require.Equal(t, events, res.Header.Get("Content-Type"))
+			text, end, err := play(t, res.Body)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, sky, text)
+			require.Equal(t, c.end, end)
+			require.Equal(t, c.model, res.Header.Get("X-Model"))
+
+			_, lines := get(t, p.base+"/readyz")
+			require.Contains(t, lines, "atlas-large "+c.ready)
+		})
+	}
+}
+
+func TestBrokenStreamSaysSo(t *testing.T) {
+	url := fake(t, chaos.Model{Script: []chaos.Fault{{Name: chaos.Cut, Tokens: 8}, {Status: 400}, {Status: 400}, {Status: 400}}})
+	p := begin(t, write(t, file("", model("atlas-large", "atlas", 0, url))))
+	res := post(t, p.base, "Accept", events)
+	defer res.Body.Close()
+	text, end, err := play(t, res.Body)
+	require.NoError(t, err)
+	require.Equal(t, "error truncated", end)
+	require.Len(t, strings.Fields(text), 8)
+	p.has(t, `msg="no answer"`)
+}
+
+func TestRefusals(t *testing.T) {
+	url := fake(t, chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Status: 429, Wait: 90 * time.Second}, Share: 1}}})
+	p := begin(t, write(t, pair(url, url)))
+	for _, want := range []struct {
+		text string
+		code int
+	}{{"rate_limited\n", 429}, {"rejected\n", 503}} { // by the providers, then by what holds their models
+		res := post(t, p.base)
+		require.Equal(t, want.text, body(t, res))
+		require.Equal(t, want.code, res.StatusCode)
+		require.Contains(t, []string{"89", "90"}, res.Header.Get("Retry-After"))
+	}
+	res, err := http.Post(p.base+"/chat", "text/plain", strings.NewReader("Why?"))
+	require.NoError(t, err)
+	require.Equal(t, 400, res.StatusCode)
+	require.Equal(t, "want a form with q\n", body(t, res))
+	code, _ := get(t, p.base+"/chat")
+	require.Equal(t, 405, code)
+}
+
+func TestReadiness(t *testing.T) {
+	url := fake(t, chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.KeyRevoked}, Share: 1}}})
+	// Nobody binds the last model: that nothing holds it makes nothing ready.
+	config := write(t, file("", model("atlas-large", "atlas", 0, url), model("boreal-chat", "boreal", 1, url), model("other", "other", 2, url)))
+	p := begin(t, config)
+	code, text := get(t, p.base+"/readyz")
+	require.Equal(t, 200, code)
+	require.Equal(t, "atlas-large usable\nboreal-chat usable\nother has a provider that this service does not know\n", text)
+
+	res := post(t, p.base)
+	require.Equal(t, "unauthorized\n", body(t, res))
+	require.Equal(t, 502, res.StatusCode)
+	code, text = get(t, p.base+"/readyz")
+	require.Equal(t, 503, code)
+	require.Contains(t, text, "atlas-large held by credential")
+	require.Contains(t, text, "boreal-chat held by credential")
+	code, _ = get(t, p.base+"/livez")
+	require.Equal(t, 200, code)
+
+	replace(t, config, file("", model("atlas-small", "atlas", 0, fake(t, chaos.Model{}))))
+	until(t, func() bool { code, text = get(t, p.base+"/readyz"); return code == 200 }, "%s", p)
+	require.Equal(t, "atlas-small usable\n", text)
+}
+
+func TestReload(t *testing.T) {
+	url := fake(t, chaos.Model{})
+	config, audit := write(t, pair(url, url)), filepath.Join(t.TempDir(), "audit.jsonl")
+	p := begin(t, config, "-audit", audit)
+	answers := func(model string) {
+		t.Helper()
+		res := post(t, p.base)
+		require.Equal(t, sky, body(t, res))
+		require.Equal(t, model, res.Header.Get("X-Model"))
+	}
+	answers("atlas-large")
+
+	replace(t, config, file("", model("atlas-next", "atlas", 0, url)))
+	p.has(t, `msg="configuration applied"`, "generation=2")
+	answers("atlas-next")
+	line, err := os.ReadFile(audit)
+	require.NoError(t, err)
+	require.Contains(t, string(line), `"what":"config"`)
+
+	for text, paths := range map[string][]string{
+		`{"models": []}`: {"models: is empty"},
+		`{"models": [
+			{"id": "a", "provider": "atlas", "weight": -1, "contextWindow": -8000},
+			{"id": "a", "provider": "boreal", "price": {"input": -1}, "limits": {"concurrency": -1}},
+			{"provider": "atlas", "teir": 1}],
+		  "timeouts": {"call": "45", "ops": {"chat": {"attempt": 20}}},
+		  "fallback": {"strategy": "fastest"},
+		  "retry": {"multiplier": 0.5},
+		  "breaker": {"models": {"b": {"probes": 0}}},
+		  "braker": {}, "bypass": "no"}`: {
+			"models[0].weight: ", "models[0].contextWindow: ", "models[1].id: ", "models[1].price: ", "models[1].limits: ", "models[2].id: ", "models[2].teir: ",
+			"timeouts.call: ", "timeouts.ops.chat.attempt: ", "fallback.strategy: ", "retry.multiplier: ", "breaker.models.b: ", "breaker.models.b.probes: ",
+			"braker: ", "bypass: ",
+		},
+		`{"models": [{"id": "a", "provider": "nobody"}]}`: {"models: leave a client without a model"},
+		`{"models": [`: {"config: "},
+	} {
+		before := len(p.String())
+		replace(t, config, text)
+		refused := func() bool { return strings.Contains(p.String()[before:], "\n") }
+		until(t, refused, "%s is not refused", text)
+		said := p.String()[before:]
+		require.Contains(t, said, `level=ERROR msg="configuration refused" actor=file generation=2`)
+		for _, path := range paths {
+			require.Contains(t, said, path)
+		}
+		answers("atlas-next")
+	}
+}
+
+// TestBypass takes the library out of the path.
+func TestBypass(t *testing.T) {
+	url := fake(t, chaos.Model{})
+	p := begin(t, write(t, file(`, "bypass": true`, model("atlas-large", "atlas", 0, url))))
+	for _, accept := range []string{"", events} {
+		res := post(t, p.base, "Accept", accept)
+		require.Equal(t, 200, res.StatusCode)
+		require.Equal(t, "atlas-large", res.Header.Get("X-Model"))
+		require.NotEmpty(t, body(t, res))
+	}
+	p.has(t, "report.bypassed=true")
+}
+
+// TestNobodyBinds has a file that the service can do nothing with.
+func TestNobodyBinds(t *testing.T) {
+	p := begin(t, write(t, file("", model("other", "other", 0, "http://127.0.0.1"))))
+	code, text := get(t, p.base+"/readyz")
+	require.Equal(t, 503, code)
+	require.Equal(t, "other has a provider that this service does not know\n", text)
+	res := post(t, p.base)
+	require.Equal(t, "rejected\n", body(t, res))
+}
+
+// slow is a model whose answers take half a second.
+func slow() chaos.Model { return chaos.Model{Rate: chaos.Always(35)} }
+
+// TestSignal sends the program, as a process of its own, what orchestrators
+// send it.
+func TestSignal(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no SIGTERM")
+	}
+	url := fake(t, slow())
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-config", write(t, pair(url, url)))
+	cmd.Env = append(os.Environ(), asItself+"=1")
+	var log output
+	cmd.Stderr = &log
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill() }()
+	base := log.address(t)
+
+	res := post(t, base, "Accept", events)
+	defer res.Body.Close()
+	begun := make([]byte, 60)
+	_, err := io.ReadFull(res.Body, begun)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+
+	until(t, func() bool { code, _ := get(t, base+"/readyz"); return code == 503 }, "%s", &log)
+	_, text := get(t, base+"/readyz")
+	require.Contains(t, text, "atlas-large not asked: the pool is draining")
+	refused := post(t, base)
+	require.Equal(t, "rejected\n", body(t, refused))
+	require.Equal(t, 503, refused.StatusCode)
+	code, _ := get(t, base+"/livez")
+	require.Equal(t, 200, code)
+
+	text, end, err := play(t, io.MultiReader(strings.NewReader(string(begun)), res.Body))
+	require.NoError(t, err)
+	require.Equal(t, sky, text)
+	require.Equal(t, "done atlas-large", end)
+	require.NoError(t, cmd.Wait(), "exit code 0: %s", &log)
+	log.has(t, "msg=draining calls=1", "msg=stopped")
+}
+
+// TestStop stops the program in the middle of a stream. The pool does not count
+// what bypasses it; the server does.
+func TestStop(t *testing.T) {
+	url := fake(t, slow())
+	for name, c := range map[string]struct{ more, grace, end, says string }{
+		"out of grace":         {"", "50ms", "", "drain ended with 1 calls open: the 50ms of grace are over"},
+		"out of grace, bypass": {`, "bypass": true`, "50ms", "", "answers were still on their way to clients: the 50ms of grace are over"},
+		"whole, bypass":        {`, "bypass": true`, "30s", "done atlas-large", "msg=stopped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := begin(t, write(t, file(c.more, model("atlas-large", "atlas", 0, url))), "-grace", c.grace)
+			res := post(t, p.base, "Accept", events)
+			defer res.Body.Close()
+			p.stop()
+			_, end, err := play(t, res.Body)
+			require.Equal(t, c.end, end)
+			if c.end == "" {
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+				require.Equal(t, 1, <-p.code)
+			} else {
+				require.NoError(t, err)
+				require.Zero(t, <-p.code)
+			}
+			p.has(t, c.says)
+		})
+	}
+}
+
+func TestStopsWhenIdle(t *testing.T) {
+	url := fake(t, chaos.Model{})
+	p := begin(t, write(t, pair(url, url)))
+	p.stop()
+	require.Zero(t, <-p.code)
+	require.NotContains(t, p.String(), "ERROR")
+}
+
+func TestRun(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"help":           {[]string{"-h"}, 0, "-grace"},
+		"unknown flag":   {[]string{"-port", "1"}, 2, "-port"},
+		"no time":        {[]string{"-grace", "30"}, 2, "-grace"},
+		"an argument":    {[]string{"resilience.json"}, 2, `unexpected argument "resilience.json"`},
+		"no such file":   {[]string{"-config", filepath.Join(t.TempDir(), "none.json")}, 1, "configFile: "},
+		"address in use": {[]string{"-addr", taken.Addr().String()}, 1, "listen tcp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out output
+			require.Equal(t, c.code, run(t.Context(), c.args, &out))
+			require.Contains(t, out.String(), c.says)
+		})
+	}
+}
+
+func TestDemo(t *testing.T) {
+	p := begin(t, "")
+	res := post(t, p.base, "Accept", events)
+	defer res.Body.Close()
+	part := make([]byte, 30)
+	_, err := io.ReadFull(res.Body, part)
+	require.NoError(t, err)
+	require.Contains(t, string(part), `data: "The"`)
+	dir := filepath.Dir(strings.TrimSpace(p.String()[strings.LastIndex(p.String(), "config=")+len("config="):]))
+	require.DirExists(t, dir)
+	res.Body.Close()
+	p.stop()
+	require.Zero(t, <-p.code, p)
+	require.NoDirExists(t, dir)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/cmmv-hive/resilience"
+)
+
+// Message and Chunk are what this service needs of OpenAI's chat completions.
+// Yours are your SDK's types.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// Chunk is a part of an answer.
+type Chunk struct {
+	Choices []struct {
+		Delta        Message `json:"delta"`
+		FinishReason string  `json:"finish_reason"`
+	} `json:"choices"`
+}
+
+func (c *Chunk) text() *string {
+	if len(c.Choices) == 0 {
+		return new(string)
+	}
+	return &c.Choices[0].Delta.Content
+}
+
+// hooks say what chunks mean, and how an answer that broke off goes on.
+var hooks = resilience.StreamHooks[[]Message, Chunk]{
+	Meaningful: func(c Chunk) bool { return *c.text() != "" },
+	Terminal:   func(c Chunk) bool { return len(c.Choices) > 0 && c.Choices[0].FinishReason != "" },
+	Text:       (*Chunk).text,
+	Resume: func(messages []Message, delivered []Chunk) ([]Message, bool) {
+		so := Message{Role: "assistant"}
+		for _, c := range delivered {
+			so.Content += *c.text()
+		}
+		return append(slices.Clip(messages), so), true
+	},
+}
+
+const maxLine = 1 << 20
+
+// client has no timeout: the pool does.
+var client = &http.Client{Transport: resilience.Tap(nil)}
+
+// ask streams an answer of m, whose labels say where it is, and which variable
+// of the environment has the key.
+func ask(ctx context.Context, m *resilience.Model, messages []Message) iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		labels := m.Info().Labels
+		body, _ := json.Marshal(map[string]any{"model": m.Name(), "messages": messages, "stream": true}) // nothing in it can fail
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, labels["baseURL"]+"/chat/completions", bytes.NewReader(body))
+		if err != nil {
+			yield(Chunk{}, err)
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+os.Getenv(labels["keyEnv"]))
+		res, err := client.Do(req)
+		if err != nil {
+			yield(Chunk{}, err)
+			return
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says enough
+			yield(Chunk{}, errors.New(string(text)))
+			return
+		}
+		lines := bufio.NewScanner(res.Body)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			data, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok || data == "[DONE]" {
+				continue
+			}
+			var c Chunk
+			if err := json.Unmarshal([]byte(data), &c); !yield(c, err) || err != nil {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(Chunk{}, err)
+		}
+	}
+}
