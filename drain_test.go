@@ -26,7 +26,7 @@ func TestDrainWaitsForOpenCalls(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errBroken)
 		defer cancel()
 		err := p.Drain(ctx)
-		require.EqualError(t, err, "resilience: drain ended with 1 calls open: broken")
+		require.EqualError(t, err, "resilience: drain ended with 1 call open: broken")
 		require.ErrorIs(t, err, errBroken)
 
 		_, rep, err := c.Do(t.Context(), "", resilience.CallOptions{})

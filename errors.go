@@ -274,6 +274,14 @@ func format(f fmt.State, verb rune, text string) {
 	_, _ = f.Write([]byte(text))
 }
 
+// counted is "1 call" or "2 calls".
+func counted(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.FormatInt(n, 10) + " " + what
+}
+
 // seconds prints a duration in tenths of a second, or minutes above one.
 func seconds(d time.Duration) string {
 	if d >= time.Minute {

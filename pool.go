@@ -185,7 +185,11 @@ func (p *Pool) bind(ids, providers []string) error {
 			learnt = append(learnt, ModelInfo{ID: id})
 		}
 	}
-	if len(errs) == 0 {
+	if p.setup.closed && len(errs) == 0 {
+		errs = append(errs, p.anyOf(ids, providers))
+	}
+	if errors.Join(errs...) == nil {
+		errs = nil
 		c := client{slices.Clone(ids), slices.Clone(providers)}
 		if p.setup.clients == nil {
 			p.setup.clients = map[string]client{}
@@ -197,6 +201,24 @@ func (p *Pool) bind(ids, providers []string) error {
 		p.publish(append(infos, learnt...), r.config)
 	}
 	return errors.Join(errs...)
+}
+
+// anyOf reports that none of the pool's models is what a client binds, as a
+// reload would.
+func (p *Pool) anyOf(ids, providers []string) error {
+	var known []string
+	for _, m := range p.roster.Load().models {
+		provider := m.info.Load().Provider
+		if slices.Contains(ids, m.id) || provider != "" && slices.Contains(providers, provider) {
+			return nil
+		}
+		known = append(known, provider)
+	}
+	problem := "no model of the pool has this provider"
+	if near := settings.Nearest(providers[0], known); near != "" {
+		problem += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return &ConfigError{"client.bindProvider." + providers[0], problem}
 }
 
 func modelIDs(models []*Model) (ids []string) {
@@ -252,7 +274,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		if open := p.open.Load(); open > 0 {
-			return fmt.Errorf("resilience: drain ended with %d calls open: %w", open, context.Cause(ctx))
+			return fmt.Errorf("resilience: drain ended with %s open: %w", counted(open, "call"), context.Cause(ctx))
 		}
 		return nil
 	}

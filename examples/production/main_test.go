@@ -264,7 +264,7 @@ func TestSignal(t *testing.T) {
 func TestStop(t *testing.T) {
 	url := fake(t, slow())
 	for name, c := range map[string]struct{ more, grace, end, says string }{
-		"out of grace":         {"", "50ms", "", "drain ended with 1 calls open: the 50ms of grace are over"},
+		"out of grace":         {"", "50ms", "", "drain ended with 1 call open: the 50ms of grace are over"},
 		"out of grace, bypass": {`, "bypass": true`, "50ms", "", "answers were still on their way to clients: the 50ms of grace are over"},
 		"whole, bypass":        {`, "bypass": true`, "30s", "done atlas-large", "msg=stopped"},
 	} {
