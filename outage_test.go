@@ -125,9 +125,11 @@ func TestWhyThereIsNoModel(t *testing.T) {
 	require.EqualError(t, err, "refused: no model can do vison")
 	_, _, err = c.Do(t.Context(), "?", resilience.CallOptions{Fallbacks: []string{"nonesuch"}})
 	require.ErrorContains(t, err, "Fallbacks without a Model")
-	empty := newClient(t, p, resilience.BindProvider("opnai", func(context.Context, *resilience.Model, string) (string, error) { return "", nil }))
-	_, err = empty.Call(t.Context(), "?")
+	nobody := resilience.BindProvider("opnai", func(context.Context, *resilience.Model, string) (string, error) { return "", nil })
+	_, err = newClient(t, newPool(t), nobody).Call(t.Context(), "?")
 	require.EqualError(t, err, "refused: none of the pool's models is bound")
+	_, err = resilience.NewClient(newPool(t, resilience.Models(resilience.ModelInfo{ID: "a", Provider: "openai"})), nobody)
+	require.EqualError(t, err, `client.bindProvider.opnai: no model of the pool has this provider; did you mean "openai"?`)
 }
 
 // The prepared refusal gives way wherever the long way knows more.

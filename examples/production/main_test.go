@@ -207,14 +207,18 @@ func TestBypass(t *testing.T) {
 	p.has(t, "report.bypassed=true")
 }
 
-// TestNobodyBinds has a file that the service can do nothing with.
+// TestNobodyBinds has a file with models that the service can do nothing with:
+// one is of no use, and with nothing else there is no service.
 func TestNobodyBinds(t *testing.T) {
-	p := begin(t, write(t, file("", model("other", "other", 0, "http://127.0.0.1"))))
+	stranger := model("other", "other", 0, "http://127.0.0.1")
+	p := begin(t, write(t, file("", stranger, model("atlas-large", "atlas", 0, "http://127.0.0.1"))))
 	code, text := get(t, p.base+"/readyz")
-	require.Equal(t, 503, code)
-	require.Equal(t, "other has a provider that this service does not know\n", text)
-	res := post(t, p.base)
-	require.Equal(t, "rejected\n", body(t, res))
+	require.Equal(t, 200, code)
+	require.Contains(t, text, "other has a provider that this service does not know\n")
+
+	var log strings.Builder
+	require.Equal(t, 1, run(t.Context(), []string{"-config", write(t, file("", stranger))}, &log))
+	require.Contains(t, log.String(), "no model of the pool has this provider")
 }
 
 // slow is a model whose answers take half a second.
