@@ -124,7 +124,7 @@ type knee struct {
 	count      int
 	peak, past int     // in flight while all was well, in it and the one before
 	perSecond  float64 // answers while all was well
-	means      [10]float64
+	means      [30]float64
 	minutes    int
 }
 
@@ -132,7 +132,7 @@ const (
 	kneeLeast   = 8   // of what may be in flight before a limit is enforced
 	kneeFloor   = 4   // of the limit
 	kneeShrink  = .7  // once for the attempts that were under way
-	kneeSlow    = 1.5 // times the best of the last ten minutes
+	kneeSlow    = 1.5 // times the best of the last half hour
 	kneeMute    = 10  // times that
 	kneeRoom    = 1.5 // times what the throughput needs
 	kneeTrouble = time.Minute
@@ -267,7 +267,7 @@ func TestLimiterPrototypeInOutage(t *testing.T) {
 				all := outages(t, 2, perSecond, tt.features)
 				t.Log(all)
 				if tt.survives {
-					all.survive(t)
+					survive(t, all)
 				}
 			})
 		}

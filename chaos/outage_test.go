@@ -156,7 +156,7 @@ func (all episodes) broken() (n int) {
 }
 
 // survive checks the target.
-func (all episodes) survive(t *testing.T) {
+func survive(t *testing.T, all episodes) {
 	t.Helper()
 	for i, e := range all {
 		require.GreaterOrEqual(t, e.during, .97, "seed %d: %+v", i+1, e)
