@@ -39,8 +39,8 @@ type view[Req, Resp any] struct {
 }
 
 // NewClient returns a client of pool. Its options are bindings ([Bind],
-// [BindFunc], [BindProvider]) and, if wanted, [Hooks]. A binding by ID wins
-// over one by provider. What is wrong is reported at once, as joined errors of
+// [BindFunc], [BindProvider], [BindAll]) and, if wanted, [Hooks]. A binding by ID wins
+// over one by provider, and that over one of all. What is wrong is reported at once, as joined errors of
 // type [*ConfigError].
 func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Client[Req, Resp], error) {
 	if pool == nil {
@@ -62,17 +62,21 @@ func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Cli
 		errs = append(errs, &ConfigError{"client", "binds no model; give it a Bind, BindFunc or BindProvider"})
 	}
 	var ids, providers []string
+	all := false
 	for _, bound := range b.bound {
-		if bound.id != "" {
+		switch {
+		case bound.all:
+			all = true
+		case bound.id != "":
 			ids = append(ids, bound.id)
-		} else {
+		default:
 			providers = append(providers, bound.provider)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := pool.bind(ids, providers); err != nil {
+	if err := pool.bind(ids, providers, all); err != nil {
 		return nil, err
 	}
 	return &Client[Req, Resp]{binding: b}, nil
@@ -92,7 +96,10 @@ type Binding[Req, Resp any] struct {
 
 func (bd Binding[Req, Resp]) apply(b *binding[Req, Resp]) error {
 	path, what := "client.bind", bd.id
-	if bd.id == "" {
+	switch {
+	case bd.all:
+		path, what = "client", "bindAll"
+	case bd.id == "":
 		path, what = "client.bindProvider", bd.provider
 	}
 	if what == "" {
@@ -102,7 +109,7 @@ func (bd Binding[Req, Resp]) apply(b *binding[Req, Resp]) error {
 		return &ConfigError{path + "." + what, "the caller is nil"}
 	}
 	for _, other := range b.bound {
-		if other.id == bd.id && other.provider == bd.provider {
+		if other.id == bd.id && other.provider == bd.provider && other.all == bd.all {
 			return &ConfigError{path + "." + what, "is bound twice"}
 		}
 	}
@@ -141,6 +148,12 @@ func BindProvider[Req, Resp any](
 	return Binding[Req, Resp]{provider: provider, call: fn}
 }
 
+// BindAll is [BindProvider] for every model of the pool that no other binding of
+// the client has.
+func BindAll[Req, Resp any](fn func(ctx context.Context, m *Model, req Req) (Resp, error)) Binding[Req, Resp] {
+	return Binding[Req, Resp]{all: true, call: fn}
+}
+
 // current returns the client's view of the pool's models, rebuilt once after
 // each change of them. A call keeps the view that it began with.
 func (b *binding[Req, Resp]) current() *view[Req, Resp] {
@@ -161,9 +174,9 @@ func (b *binding[Req, Resp]) current() *view[Req, Resp] {
 func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 	v := &view[Req, Resp]{binding: b}
 	var models []*Model
-	byID := map[string]bool{}
+	byID, byProvider := map[string]bool{}, map[string]bool{}
 	for _, bd := range b.bound {
-		byID[bd.id] = true
+		byID[bd.id], byProvider[bd.provider] = true, !bd.all
 	}
 	for _, bd := range b.bound {
 		if bd.id != "" {
@@ -173,7 +186,8 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 			continue
 		}
 		for _, m := range roster.models {
-			if (bd.all || m.info.Load().Provider == bd.provider) && !byID[m.id] {
+			provider := m.info.Load().Provider
+			if !byID[m.id] && (bd.all && (provider == "" || !byProvider[provider]) || !bd.all && provider == bd.provider) {
 				models, v.calls = append(models, m), append(v.calls, bd.call)
 			}
 		}

@@ -137,6 +137,15 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
+// refusal is of a call whose one model somebody holds.
+func refusal(by ...resilience.HoldBy) error {
+	var v resilience.Verdict
+	for _, who := range by {
+		v.Holds = append(v.Holds, resilience.Hold{By: who})
+	}
+	return &resilience.ExhaustedError{Kind: resilience.Rejected, RetryAfter: time.Second, Skipped: []resilience.Verdict{v}}
+}
+
 func TestRetryAfterAndHTTPStatus(t *testing.T) {
 	header := http.Header{"Retry-After": {"7"}}
 	for _, c := range []struct {
@@ -154,6 +163,12 @@ func TestRetryAfterAndHTTPStatus(t *testing.T) {
 		{context.Canceled, 499, 0},
 		{&resilience.Error{Kind: resilience.Canceled, Err: context.DeadlineExceeded}, 504, 0},
 		{errors.New("x"), 502, 0},
+		{resilience.NotFound, 502, 0},
+		{&resilience.Error{Kind: resilience.NotFound, Model: "gone"}, 502, 0},
+		{&resilience.Error{Kind: resilience.NotFound}, 404, 0},
+		{refusal(resilience.HoldLimit), 429, time.Second},
+		{refusal(resilience.HoldLimit, resilience.HoldBreaker), 503, time.Second},
+		{refusal(), 503, time.Second},
 	} {
 		status, after := resilience.HTTPStatus(c.err)
 		require.Equal(t, c.status, status, "%v", c.err)

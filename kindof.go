@@ -87,8 +87,9 @@ func RetryAfter(err error) time.Duration {
 // HTTPStatus returns the status with which a handler should pass on err, 200
 // for nil, and what to say in Retry-After, if anything. What is wrong with the
 // service's own keys, quota or models is not the client's fault: it is a 502 or
-// 503. A caller that went away gets 499, as nginx has it; one whose deadline
-// passed gets 504.
+// 503, or 429 where the providers' limits are all that keeps models from being
+// asked. A name that no model has is a 404. A caller that went away gets 499, as
+// nginx has it; one whose deadline passed gets 504.
 func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 	k := KindOf(err)
 	if k == Canceled && errors.Is(err, context.DeadlineExceeded) {
@@ -96,7 +97,32 @@ func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 	}
 	switch code = k.rule().status; code {
 	case 429, 503:
-		retryAfter = RetryAfter(err)
+		if retryAfter = RetryAfter(err); k == Rejected && limited(err) {
+			code = 429
+		}
+	case 502:
+		if e, ok := errors.AsType[*Error](err); ok && k == NotFound && e.Model == "" {
+			code = 404 // the name is the caller's
+		}
 	}
 	return code, retryAfter
+}
+
+// limited reports whether no model was asked, since a limit held each.
+func limited(err error) bool {
+	all, ok := errors.AsType[*ExhaustedError](err)
+	if !ok || len(all.Attempts) > 0 || len(all.Skipped) == 0 {
+		return false
+	}
+	for _, v := range all.Skipped {
+		if len(v.Holds) == 0 {
+			return false
+		}
+		for _, h := range v.Holds {
+			if h.By != HoldLimit {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -160,7 +160,7 @@ func (p *Pool) publish(infos []ModelInfo, config uint64) {
 
 // bind makes sure that the pool has models of these IDs, as far as it may
 // learn of new ones.
-func (p *Pool) bind(ids, providers []string) error {
+func (p *Pool) bind(ids, providers []string, all bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.roster.Load()
@@ -185,18 +185,17 @@ func (p *Pool) bind(ids, providers []string) error {
 			learnt = append(learnt, ModelInfo{ID: id})
 		}
 	}
-	if p.setup.closed && len(errs) == 0 {
+	if p.setup.closed && len(errs) == 0 && !all {
 		errs = append(errs, p.anyOf(ids, providers))
 	}
-	if errors.Join(errs...) == nil {
-		errs = nil
+	if errors.Join(errs...) == nil && !all {
 		c := client{slices.Clone(ids), slices.Clone(providers)}
 		if p.setup.clients == nil {
 			p.setup.clients = map[string]client{}
 		}
 		p.setup.clients[strings.Join(slices.Concat(ids, providers), ", ")] = c
 	}
-	if len(errs) == 0 && len(learnt) > 0 {
+	if errors.Join(errs...) == nil && len(learnt) > 0 {
 		p.setup.learnt = append(p.setup.learnt, learnt...)
 		p.publish(append(infos, learnt...), r.config)
 	}

@@ -252,6 +252,30 @@ func TestBindProviderFollowsReload(t *testing.T) {
 	require.Equal(t, []string{"provider c", "own b"}, answers(), "a binding by ID wins")
 }
 
+func TestBindAll(t *testing.T) {
+	said := func(by string) func(context.Context, *resilience.Model, string) (string, error) {
+		return func(_ context.Context, m *resilience.Model, _ string) (string, error) { return by + " " + m.ID(), nil }
+	}
+	p := newPool(t, resilience.Models(resilience.ModelInfo{ID: "a", Provider: "x"}, resilience.ModelInfo{ID: "b"}, resilience.ModelInfo{ID: "c"}))
+	c := newClient(t, p, resilience.BindAll(said("any")), resilience.BindProvider("x", said("x")), resilience.BindFunc("c", says("own c")))
+	answers := func() (list []string) {
+		for _, m := range c.Models() {
+			answer, err := c.Pin(m.ID()).Call(t.Context(), "")
+			require.NoError(t, err)
+			list = append(list, answer)
+		}
+		return list
+	}
+	require.Equal(t, []string{"any b", "x a", "own c"}, answers())
+	require.NoError(t, p.Reload(t.Context(), []byte(`{"models": [{"id": "d"}, {"id": "e", "provider": "y"}]}`), by), "no model is nobody's")
+	require.Equal(t, []string{"any d", "any e"}, answers())
+
+	_, err := resilience.NewClient(p, resilience.BindAll(said("")), resilience.BindAll(said("")))
+	require.EqualError(t, err, "client.bindAll: is bound twice")
+	_, err = resilience.NewClient(p, resilience.BindAll[string, string](nil))
+	require.ErrorContains(t, err, "client.bindAll: the caller is nil")
+}
+
 func TestBypass(t *testing.T) {
 	p := newPool(t, models("a", "b"), layer(resilience.LayerObserve, func(context.Context, *resilience.Call, resilience.Handler) error {
 		return resilience.Reject("everything", 0)

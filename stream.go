@@ -220,8 +220,25 @@ func BindProviderStream[Req, Chunk any](
 	if open == nil {
 		return Binding[Req, *Stream[Chunk]]{provider: provider}
 	}
+	return BindProvider(provider, streamsOf(open, hooks))
+}
+
+// BindAllStreams is [BindAll] for a function that streams.
+func BindAllStreams[Req, Chunk any](
+	open func(context.Context, *Model, Req) iter.Seq2[Chunk, error], hooks ...StreamHooks[Req, Chunk],
+) Binding[Req, *Stream[Chunk]] {
+	if open == nil {
+		return BindAll[Req, *Stream[Chunk]](nil)
+	}
+	return BindAll(streamsOf(open, hooks))
+}
+
+// streamsOf is [StreamOf] for a function that is told the model.
+func streamsOf[Req, Chunk any](
+	open func(context.Context, *Model, Req) iter.Seq2[Chunk, error], hooks []StreamHooks[Req, Chunk],
+) func(context.Context, *Model, Req) (*Stream[Chunk], error) {
 	m := marksOf(hooks)
-	return BindProvider(provider, func(ctx context.Context, model *Model, req Req) (*Stream[Chunk], error) {
+	return func(ctx context.Context, model *Model, req Req) (*Stream[Chunk], error) {
 		return start(ctx, m, func(ctx context.Context) iter.Seq2[Chunk, error] { return open(ctx, model, req) })
-	})
+	}
 }

@@ -66,7 +66,7 @@ func throughGateway(t *testing.T, provider string) string {
 	t.Helper()
 	var infos []map[string]any
 	for _, m := range chaos.FailoverBench() {
-		info := map[string]any{"id": m.Name, "provider": "openai", "labels": map[string]string{"url": provider + "/v1"}}
+		info := map[string]any{"id": m.Name, "labels": map[string]string{"url": provider + "/v1"}}
 		if strings.HasSuffix(m.Name, "ok") {
 			info["contextWindow"] = 1_000_000
 		}

@@ -39,11 +39,8 @@ func newGateway(base http.RoundTripper, models resilience.Feature) (*gateway, er
 	g.HandleFunc("POST /v1/chat/completions", g.chat)
 	g.HandleFunc("GET /v1/models", g.models)
 	g.HandleFunc("GET /readyz", g.ready)
-	if g.wholes, err = resilience.NewClient(pool, resilience.BindProvider("openai", to.whole)); err == nil {
-		g.streams, err = resilience.NewClient(pool, resilience.BindProviderStream("openai", to.stream, hooks))
-	}
-	if err == nil && len(g.wholes.Models()) < len(pool.Models()) {
-		err = errors.New(`a model's provider is not "openai", whose API this gateway speaks`)
+	if g.wholes, err = resilience.NewClient(pool, resilience.BindAll(to.whole)); err == nil {
+		g.streams, err = resilience.NewClient(pool, resilience.BindAllStreams(to.stream, hooks))
 	}
 	return g, err
 }
@@ -103,9 +100,6 @@ func respond(w http.ResponseWriter, status int, body json.RawMessage, err error)
 		var wait time.Duration
 		if status, wait = resilience.HTTPStatus(err); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		}
-		if e, ok := errors.AsType[*resilience.Error](err); ok && e.Kind == resilience.NotFound && e.Model == "" {
-			status = http.StatusNotFound // the client made it up
 		}
 		body = explain(err)
 	}

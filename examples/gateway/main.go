@@ -4,8 +4,8 @@
 //
 // Clients ask for a model's ID, or for a name that several share:
 //
-//	{"models": [{"id": "gpt-5", "name": "chat", "provider": "openai", "labels": {"url": "https://api.openai.com/v1", "keyEnv": "OPENAI_API_KEY"}},
-//		{"id": "own", "name": "chat", "tier": 1, "provider": "openai", "labels": {"url": "http://own:8000/v1", "model": "qwen3"}}]}
+//	{"models": [{"id": "gpt-5", "name": "chat", "labels": {"url": "https://api.openai.com/v1", "keyEnv": "OPENAI_API_KEY"}},
+//		{"id": "own", "name": "chat", "tier": 1, "labels": {"url": "http://own:8000/v1", "model": "qwen3"}}]}
 package main
 
 import (
@@ -54,8 +54,8 @@ func offline(ctx context.Context, ln net.Listener) error {
 		`"messages": [{"role": "user", "content": "Why is the sky blue?"}]}'`+"\n", ln.Addr())
 	at := map[string]string{"url": "http://fake/v1"}
 	return serve(ctx, ln, fake.Client().Transport, resilience.Models(
-		resilience.ModelInfo{ID: ill.Name, Provider: "openai", Labels: at},
-		resilience.ModelInfo{ID: well.Name, Provider: "openai", Labels: at}))
+		resilience.ModelInfo{ID: ill.Name, Labels: at},
+		resilience.ModelInfo{ID: well.Name, Labels: at}))
 }
 
 // serve returns http.ErrServerClosed when ctx is done and what was open has ended.
