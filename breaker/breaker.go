@@ -17,7 +17,8 @@
 // [resilience.RateLimited] until the provider's reset, or for a fifteenth of
 // OpenFor where it names none, and after [resilience.Unauthorized], [resilience.QuotaSpent] and
 // [resilience.NotFound] for OpenFor. What the provider does not bound doubles
-// each time, up to MaxOpenFor, until the model answers again.
+// each time until the model answers again, up to MaxOpenFor, and for the last
+// three up to five minutes if that is longer.
 //
 // The state machine is that of github.com/sony/gobreaker, the cumulative sum
 // for slow drifts Page's (1954).

@@ -17,6 +17,10 @@ type holds struct {
 	throttled strikes // a limit whose end the provider did not name
 }
 
+// longestHold is for what people must mend, however soon an outage is probed: a
+// key, a plan, a model that is gone.
+const longestHold = 5 * time.Minute
+
 // strikes count failures of one sort since the latest answer. Those of calls
 // that were under way together count as one.
 type strikes struct {
@@ -66,9 +70,9 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 	}
 	r := g.rules.Load()
 	asked := int64(resilience.RetryAfter(err))
-	s, seen, first := &g.holds.refused, b.refused, r.openFor
+	s, seen, first, longest := &g.holds.refused, b.refused, r.openFor, max(r.maxOpenFor, int64(longestHold))
 	if by == resilience.HoldLimit {
-		s, seen, first = &g.holds.throttled, b.throttled, r.openFor/limitPart
+		s, seen, first, longest = &g.holds.throttled, b.throttled, r.openFor/limitPart, r.maxOpenFor
 		if asked > 0 {
 			g.holdFor(ctx, by, now+asked, kind.String(), r.observe)
 			return
@@ -78,10 +82,10 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 		return
 	}
 	d := first
-	for i := int32(0); i < seen && d < r.maxOpenFor; i++ {
+	for i := int32(0); i < seen && d < longest; i++ {
 		d *= 2
 	}
-	until := now + max(min(d, r.maxOpenFor), asked)
+	until := now + max(min(d, longest), asked)
 	s.until.Store(until)
 	s.holders.Or(1 << by)
 	g.holdFor(ctx, by, until, kind.String(), r.observe)

@@ -35,7 +35,7 @@ func TestHoldsDoubleUntilTheModelAnswers(t *testing.T) {
 	} {
 		virtual(t, kind.String(), func(b *bench) {
 			b.with(breaker.Config{OpenFor: 10 * time.Second, MaxOpenFor: time.Minute})
-			for _, want := range []time.Duration{10, 20, 40, 60, 60} {
+			for _, want := range []time.Duration{10, 20, 40, 80, 160, 300, 300} { // outages are probed sooner
 				require.ErrorIs(b, b.call(answer(kind)), kind)
 				who, longest := heldBy(b.model)
 				require.Equal(b, []string{by}, who)
