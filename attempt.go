@@ -186,9 +186,9 @@ func (a *attempt) end(kind Kind, against bool) {
 		took = int64(n.firstChunk) // how long an answer is, is the request's doing
 	}
 	if kind == Canceled && a.call.lost() {
-		m.stats.atLeast(now, took)
+		m.atLeast(now, took)
 	}
-	m.stats.record(now, took, kind, against)
+	m.record(now, took, kind, against)
 	if n != nil {
 		if n.Usage != (Usage{}) {
 			cost := a.call.typed.cost(m, n.Usage)

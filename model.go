@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/window"
 )
 
 // ModelInfo describes a model: one deployment, at one provider. It can be
@@ -88,6 +90,7 @@ type Model struct {
 
 	gate    atomic.Int64  // instant until which m is held; 0 is free
 	ramp    atomic.Uint64 // bits of a float64
+	weight  atomic.Uint64 // the same, and of info
 	stats   *stats
 	refusal atomic.Pointer[refusal]
 	warned  atomic.Bool // that a client retries by itself
@@ -99,6 +102,8 @@ type Model struct {
 	queued   atomic.Int64
 	capacity atomic.Int64
 	full     atomic.Bool
+	average  window.EWMA  // of latencies; here, as pickers read both
+	errors   window.Share // with what is in flight
 	_        line
 
 	mu     sync.Mutex // of what follows; held for moments
@@ -120,6 +125,7 @@ func (m *Model) describe(info ModelInfo) {
 	if info.Weight == 0 {
 		info.Weight = 1
 	}
+	m.weight.Store(math.Float64bits(info.Weight))
 	m.info.Store(&info)
 }
 
@@ -132,6 +138,9 @@ func (m *Model) Name() string { return m.info.Load().Name }
 // Info returns the description in force. The caller must not modify its map
 // and slices.
 func (m *Model) Info() ModelInfo { return *m.info.Load() }
+
+// Weight returns Info().Weight. For feature authors.
+func (m *Model) Weight() float64 { return math.Float64frombits(m.weight.Load()) }
 
 // String returns the ID.
 func (m *Model) String() string { return m.id }
@@ -219,9 +228,11 @@ func (m *Model) SetFull(full bool) { m.full.Store(full) }
 // Of a stream it takes the time until the first meaningful chunk.
 func (m *Model) Latency() time.Duration { return m.LatencyAt(m.pool.Now()) }
 
-// LatencyAt is Latency at an instant of the pool's clock. For feature authors.
+// LatencyAt is Latency at an instant of the pool's clock. At 0, or any other
+// instant before the latest attempt ended, it is what that attempt left of it.
+// For feature authors.
 func (m *Model) LatencyAt(now time.Duration) time.Duration {
-	return time.Duration(m.stats.average.Value(int64(now)))
+	return time.Duration(m.average.Value(int64(now)))
 }
 
 // Errors is the share of the latest attempts that failed for what is not the
@@ -230,7 +241,7 @@ func (m *Model) LatencyAt(now time.Duration) time.Duration {
 func (m *Model) Errors() float64 { return m.ErrorsAt(m.pool.Now()) }
 
 // ErrorsAt is Errors at an instant of the pool's clock. For feature authors.
-func (m *Model) ErrorsAt(now time.Duration) float64 { return m.stats.errors.Value(int64(now)) }
+func (m *Model) ErrorsAt(now time.Duration) float64 { return m.errors.Value(int64(now)) }
 
 // Stats describes the attempts that ended within window, rounded up to ten
 // seconds and at most five minutes. Quantiles may take in one minute more.

@@ -42,10 +42,8 @@ const (
 
 // stats are a model's attempts over five minutes. They are lock-free.
 type stats struct {
-	counts  *window.Counts
-	spread  window.Histogram
-	average window.EWMA
-	errors  window.Share
+	counts *window.Counts
+	spread window.Histogram
 }
 
 func newStats() *stats {
@@ -55,7 +53,8 @@ func newStats() *stats {
 }
 
 // record counts an attempt that ended at now after took.
-func (s *stats) record(now, took int64, k Kind, against bool) {
+func (m *Model) record(now, took int64, k Kind, against bool) {
+	s := m.stats
 	if k == Canceled {
 		s.counts.Add(now, countCanceled, 1)
 		return
@@ -68,14 +67,14 @@ func (s *stats) record(now, took int64, k Kind, against bool) {
 		s.counts.Add(now, countThrottled, 1)
 	}
 	s.spread.Add(now, took)
-	s.average.Observe(now, took)
-	s.errors.Observe(now, k.repels())
+	m.average.Observe(now, took)
+	m.errors.Observe(now, k.repels())
 }
 
 // atLeast takes in an attempt that would have taken longer.
-func (s *stats) atLeast(now, took int64) {
-	if took > s.average.Value(now) {
-		s.average.Observe(now, took)
+func (m *Model) atLeast(now, took int64) {
+	if took > m.average.Value(now) {
+		m.average.Observe(now, took)
 	}
 }
 
