@@ -1,0 +1,94 @@
+package balance
+
+import (
+	"cmp"
+	"math"
+
+	"github.com/cmmv-hive/resilience"
+)
+
+// penalty is what failures cost, in answers, by the square of their share: one
+// in ten, which may be chance, as much as an answer takes, and nothing but
+// failures a hundred times that. How long they took says nothing, as those that
+// come at once are no better; so it is the time of the slower of the two models
+// that are compared.
+func (v *view) penalty(m *resilience.Model) float64 {
+	e := m.ErrorsAt(v.now)
+	return 100 * e * e
+}
+
+// order compares two models by the algorithm.
+func (v *view) order(a, b *resilience.Model) int {
+	switch v.Algorithm {
+	case LeastInFlight:
+		return cmp.Compare(v.burden(a), v.burden(b))
+	case LeastLatency:
+		return v.faster(a, b)
+	case Cheapest:
+		return cmp.Or(cmp.Compare(price(a), price(b)), v.compare(a, b))
+	case Scored:
+		return cmp.Or(cmp.Compare(v.Score(b), v.Score(a)), v.compare(a, b)) // NaN is the least
+	default:
+		return v.compare(a, b)
+	}
+}
+
+// stale is the certainty below which two latencies count as equal: that of one
+// that was not confirmed for half a minute, where the other was just now.
+const stale = 0.1
+
+// compare compares what a call costs at a and at b. Peak-EWMA lets a latency
+// that is not confirmed fall towards zero, so that a model once slow is tried
+// again. Here the two become alike instead: where calls are as long as the
+// average remembers, the older one would otherwise win whatever the load.
+func (v *view) compare(a, b *resilience.Model) int {
+	la, lb := float64(a.LatencyAt(0)), float64(b.LatencyAt(0)) // as last confirmed
+	if la > 0 && lb > 0 {
+		fa, fb := float64(a.LatencyAt(v.now))/la, float64(b.LatencyAt(v.now))/lb
+		sure := 2 * fa * fb / max(fa+fb, stale)
+		if sure < stale {
+			sure = 0
+		}
+		mean := (la + lb) / 2
+		la, lb = mean+(la-mean)*sure, mean+(lb-mean)*sure
+	}
+	slower := max(la, lb, 1)
+	return cmp.Compare(v.cost(a, la, slower), v.cost(b, lb, slower))
+}
+
+// cost is how long a call takes at m as things are, per weight.
+func (v *view) cost(m *resilience.Model, latency, slower float64) float64 {
+	load := v.load(m)
+	if latency == 0 && load > 0 {
+		latency = unknown
+	}
+	return (latency + v.penalty(m)*slower) * (load + 1) / m.Weight()
+}
+
+// burden is what m has to do, per weight.
+func (v *view) burden(m *resilience.Model) float64 {
+	return (v.load(m) + 1) * (1 + v.penalty(m)) / m.Weight()
+}
+
+// faster compares medians.
+func (v *view) faster(a, b *resilience.Model) int {
+	la, lb := v.paces.median(v.now, a), v.paces.median(v.now, b)
+	slower := max(la, lb, 1)
+	takes := func(m *resilience.Model, latency float64) float64 {
+		if latency == 0 && v.load(m) > 0 {
+			latency = unknown
+		}
+		return latency + v.penalty(m)*slower
+	}
+	return cmp.Compare(takes(a, la), takes(b, lb))
+}
+
+// price is what four million tokens cost, three of them input, and more than
+// any price if that is unknown.
+func price(m *resilience.Model) float64 {
+	dollars, known := m.Info().Price.Cost(resilience.Usage{Input: 3e6, Output: 1e6})
+	if !known {
+		return math.Inf(1)
+	}
+	return dollars
+}
