@@ -33,9 +33,10 @@ const (
 	LeastInFlight Algorithm = "least_inflight"
 
 	// LeastLatency takes the model whose median over five minutes is the least,
-	// whatever its load. It suits hosted models that always have room; beside
-	// others it needs a Limiter. A model with fewer than three attempts in that
-	// time is tried first, one call at a time.
+	// for hosted models that have room for all calls. A load that grows out of
+	// proportion to the answers that come back counts as latency, so that others
+	// get what is too much for one; TwoChoices does this better. A model with
+	// fewer than three attempts in that time is tried first, one call at a time.
 	LeastLatency Algorithm = "least_latency"
 
 	// Cheapest takes the model with the lowest price for three parts of input

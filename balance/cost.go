@@ -26,10 +26,8 @@ func (v *view) order(a, b *resilience.Model) int {
 		return v.faster(a, b)
 	case Cheapest:
 		return cmp.Or(cmp.Compare(price(a), price(b)), v.compare(a, b))
-	case Scored:
+	default: // Scored
 		return cmp.Or(cmp.Compare(v.Score(b), v.Score(a)), v.compare(a, b)) // NaN is the least
-	default:
-		return v.compare(a, b)
 	}
 }
 
@@ -70,17 +68,21 @@ func (v *view) burden(m *resilience.Model) float64 {
 	return (v.load(m) + 1) * (1 + v.penalty(m)) / m.Weight()
 }
 
-// faster compares medians.
+// faster compares medians. A load beyond twice what follows from the median and
+// the rate of answers, by Little's law, is a queue that the median does not know
+// of yet, and counts in proportion.
 func (v *view) faster(a, b *resilience.Model) int {
-	la, lb := v.paces.median(v.now, a), v.paces.median(v.now, b)
-	slower := max(la, lb, 1)
-	takes := func(m *resilience.Model, latency float64) float64 {
-		if latency == 0 && v.load(m) > 0 {
+	pa, pb := v.paces.of(v.now, a), v.paces.of(v.now, b)
+	slower := max(pa.median, pb.median, 1)
+	takes := func(m *resilience.Model, p pace) float64 {
+		load, latency := v.load(m), p.median
+		if latency == 0 && load > 0 {
 			latency = unknown
 		}
-		return latency + v.penalty(m)*slower
+		const few = 4
+		return latency*max(1, load/(2*p.usual+few)) + v.penalty(m)*slower
 	}
-	return cmp.Compare(takes(a, la), takes(b, lb))
+	return cmp.Compare(takes(a, pa), takes(b, pb))
 }
 
 // price is what four million tokens cost, three of them input, and more than

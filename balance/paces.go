@@ -12,7 +12,8 @@ const (
 	paceWindow = 5 * time.Minute // all that a model's stats know
 	paceFresh  = time.Second     // how long a median is not looked up again,
 	paceSoon   = paceFresh / 20  // or one that is not known yet
-	paceCalls  = 3               // that a median must be of
+	paceRate   = 30 * time.Second
+	paceCalls  = 3 // that a median must be of
 )
 
 // paces are the medians of models, which take too long to find for each call.
@@ -23,11 +24,12 @@ type paces struct {
 
 type pace struct {
 	at     time.Duration
-	median float64
+	median float64 // in nanoseconds; 0 if it is not known
+	usual  float64 // load, by Little's law
 }
 
-// median returns m's median latency in nanoseconds, or 0 if it is not known.
-func (p *paces) median(now time.Duration, m *resilience.Model) float64 {
+// of returns how fast m is.
+func (p *paces) of(now time.Duration, m *resilience.Model) pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	is, ok := p.medians[m]
@@ -40,13 +42,14 @@ func (p *paces) median(now time.Duration, m *resilience.Model) float64 {
 		is = pace{at: now}
 		if stats.Calls >= paceCalls {
 			is.median = float64(max(stats.P50, 1))
+			is.usual = m.Stats(paceRate).PerSecond * is.median / 1e9
 		}
 		if p.medians == nil {
 			p.medians = map[*resilience.Model]pace{}
 		}
 		p.medians[m] = is
 	}
-	return is.median
+	return is
 }
 
 func (p *paces) keep(present map[*resilience.Model]bool) {

@@ -250,6 +250,28 @@ func TestLatencyDecides(t *testing.T) {
 	}
 }
 
+// Least latency sends all calls to the fastest as long as it has room, and
+// notices by its load when it has not, before its median shows it.
+func TestLeastLatencyNoticesQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, balance.Config{Algorithm: balance.LeastLatency}, names("slow", "fast", "slower")...)
+		w.takes["slow"], w.takes["fast"], w.takes["slower"] = 1500*time.Millisecond, time.Second, 3*time.Second
+		for range 60 {
+			w.start(resilience.CallOptions{}, 50)
+			time.Sleep(time.Second)
+		}
+		w.start(resilience.CallOptions{}, 50)
+		require.EqualValues(t, 50, w.Pool().Model("fast").InFlight(), "it has room for all")
+		w.reload(`{"models": [{"id": "slow", "provider": "p"}, {"id": "slower", "provider": "p"}]}`)
+		w.start(resilience.CallOptions{}, 1)
+		require.EqualValues(t, 1, w.Pool().Model("slow").InFlight())
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e := offer(t, 1, serversOf(10, 4, 100*time.Millisecond), .85*400, 5000, 10_000, balancer(balance.LeastLatency))
+		require.Less(t, e.quantile(.99), 2*time.Second, "by the median alone half of the calls took longer than 28 s")
+	})
+}
+
 // With calls longer than a latency is remembered for, load still decides.
 func TestLongCallsGoByLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -123,7 +123,10 @@ func TestWhoStartsSlowly(t *testing.T) {
 		"not what a reload keeps": {do: func(w *world, m *resilience.Model) {
 			w.reload(`{}`)
 		}, at: 1},
-		"all of them, and then none": {do: func(w *world, m *resilience.Model) {
+		"not after a breaker that only observes": {do: func(w *world, m *resilience.Model) {
+			w.Pool().Emit(w.t.Context(), resilience.Event{Kind: resilience.EventBreaker, Model: m, From: "half_open", To: "closed", Would: true})
+		}, at: 1},
+		"all of them": {do: func(w *world, m *resilience.Model) {
 			for _, id := range []string{"a", "b", "c"} {
 				w.hold(id, resilience.HoldHealth, time.Second)
 			}
@@ -193,6 +196,25 @@ func TestBreakersThatCloseStartSlowly(t *testing.T) {
 		near(t, 0.25, 2000, spread(2000), "a")
 		time.Sleep(15 * time.Second)
 		require.Equal(t, 1000, spread(2000))
+	})
+}
+
+// Where all are new, all get their share, and none is passed over for ever.
+func TestManyStartAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 8000
+		var ids []string
+		for i := range 20 {
+			ids = append(ids, string(rune('a'+i)))
+		}
+		w := newWorld(t, balance.Config{Algorithm: balance.WeightedRandom}, names(ids...)...)
+		for _, m := range w.Pool().Models() {
+			m.SetRamp(0.01)
+		}
+		got := w.spread(resilience.CallOptions{}, n)
+		for _, id := range ids {
+			near(t, 1./20, n, got[id], id)
+		}
 	})
 }
 
