@@ -32,12 +32,12 @@ func Wrap[Req, Resp any](cfg Config, callers ...resilience.ModelCaller[Req, Resp
 
 // A Balancer is the load balancing feature, and a [resilience.Picker].
 type Balancer struct {
-	given Config
-	pool  *resilience.Pool
-	live  atomic.Pointer[plan]
-	turns turns
-	paces paces
-	ramps ramps
+	given  Config
+	pool   *resilience.Pool
+	live   atomic.Pointer[plan]
+	turns  turns
+	speeds speeds
+	ramps  ramps
 }
 
 // plan is a configuration in effect.
@@ -111,7 +111,7 @@ func (b *Balancer) prepare(raw json.RawMessage) (func(), error) {
 		}
 		b.ramps.keep(present)
 		b.turns.keep(present)
-		b.paces.keep(present)
+		b.speeds.keep(present)
 		b.ramps.begin(b.pool.Now(), next.SlowStart, added...)
 	}, nil
 }

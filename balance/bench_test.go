@@ -10,20 +10,20 @@ import (
 	"github.com/cmmv-hive/resilience"
 )
 
-// A trial is a balancer, and what is done with it in the middle of a call.
-type trial struct {
+// An inCall is a balancer, and what is done with it in the middle of a call.
+type inCall struct {
 	*Balancer
 	with func(c *resilience.Call, from resilience.Candidates)
 }
 
-func (tr *trial) Install(s *resilience.Setup) error {
+func (tr *inCall) Install(s *resilience.Setup) error {
 	tr.pool = s.Pool()
 	tr.live.Store(newPlan(tr.given))
 	s.Pick(tr)
 	return tr.given.check()
 }
 
-func (tr *trial) Pick(c *resilience.Call, from resilience.Candidates) *resilience.Model {
+func (tr *inCall) Pick(c *resilience.Call, from resilience.Candidates) *resilience.Model {
 	if tr.with != nil {
 		tr.with(c, from)
 	}
@@ -38,7 +38,7 @@ func benchmarkPick(b *testing.B, cfg Config, opts resilience.CallOptions, n, hel
 			func(context.Context, string) (string, error) { return "", nil }))
 	}
 	measured := false
-	tr := &trial{Balancer: New(cfg)}
+	tr := &inCall{Balancer: New(cfg)}
 	pool, err := resilience.NewPool(tr)
 	if err != nil {
 		b.Fatal(err)

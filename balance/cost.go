@@ -72,9 +72,9 @@ func (v *view) burden(m *resilience.Model) float64 {
 // the rate of answers, by Little's law, is a queue that the median does not know
 // of yet, and counts in proportion.
 func (v *view) faster(a, b *resilience.Model) int {
-	pa, pb := v.paces.of(v.now, a), v.paces.of(v.now, b)
+	pa, pb := v.speeds.of(v.now, a), v.speeds.of(v.now, b)
 	slower := max(pa.median, pb.median, 1)
-	takes := func(m *resilience.Model, p pace) float64 {
+	takes := func(m *resilience.Model, p speed) float64 {
 		load, latency := v.load(m), p.median
 		if latency == 0 && load > 0 {
 			latency = unknown

@@ -6,17 +6,17 @@ import "slices"
 // Envoy: 1.4 of what is theirs.
 const overProvision = 1.4
 
-// A level is a group of models for which the next level stands in.
-type level struct {
+// A group is the models of a level, for which those of the next level stand in.
+type group struct {
 	view
 	total, usable, room int // models: those the call may still go to; of these, not held; of these, not full
 }
 
 // takes is the part of all calls that so many models of the level can take.
-func (l *level) takes(models int) float64 { return min(1, overProvision*l.share(models)) }
+func (l *group) takes(models int) float64 { return min(1, overProvision*l.share(models)) }
 
 // share is the part of the level that so many models are.
-func (l *level) share(models int) float64 {
+func (l *group) share(models int) float64 {
 	if l.total == 0 {
 		return 0
 	}
@@ -25,7 +25,7 @@ func (l *level) share(models int) float64 {
 
 // count looks at each model of the level. Those that the call has tried or
 // cannot use, and those that an operator has taken out, are not part of it.
-func (l *level) count() {
+func (l *group) count() {
 	for i := range l.from.Len() {
 		if m := l.at(i); m != nil {
 			l.total++
@@ -43,9 +43,9 @@ func (l *level) count() {
 // algorithm has levels, and lets it see held models where they are the last
 // resort. It returns false if there is nobody.
 func (v *view) narrow() bool {
-	var buf [4]level
+	var buf [4]group
 	levels := buf[:0]
-	add := func(l view) { levels = append(levels, level{view: l}) }
+	add := func(l view) { levels = append(levels, group{view: l}) }
 	switch region := v.where(); {
 	case v.Algorithm == Priority:
 		for from := v.from; from.Len() > 0; from = from.Next() {
@@ -102,7 +102,7 @@ func (v *view) later() bool {
 // spill returns the level for a call that draws x from [0, 1), -1 if there is
 // none, and whether it may use held models: Envoy's priority levels and panic
 // mode. Models that are full take nothing unless all are.
-func spill(levels []level, lastResort, x float64) (at int, held bool) {
+func spill(levels []group, lastResort, x float64) (at int, held bool) {
 	usable, room := 0., 0. // what all levels can take
 	for i := range levels {
 		usable += levels[i].takes(levels[i].usable)
@@ -112,7 +112,7 @@ func spill(levels []level, lastResort, x float64) (at int, held bool) {
 		if lastResort <= 0 {
 			return -1, false
 		}
-		return slices.IndexFunc(levels, func(l level) bool { return l.total > 0 }), true
+		return slices.IndexFunc(levels, func(l group) bool { return l.total > 0 }), true
 	}
 	all := room
 	if room == 0 {

@@ -32,9 +32,9 @@ func TestSpill(t *testing.T) {
 		const draws = 10_000
 		got := make([]int, len(tc.want))
 		for i := range draws {
-			var levels []level
+			var levels []group
 			for j, usable := range tc.usable {
-				l := level{total: 100, usable: usable, room: usable}
+				l := group{total: 100, usable: usable, room: usable}
 				if tc.room != nil {
 					l.room = tc.room[j]
 				}
@@ -55,12 +55,12 @@ func TestSpill(t *testing.T) {
 // With no last resort and nobody there, there is no level; with one, it is the
 // first level that has models at all.
 func TestSpillToNobody(t *testing.T) {
-	empty, held := level{}, level{total: 5}
-	at, _ := spill([]level{empty, held}, 0, 0)
+	empty, held := group{}, group{total: 5}
+	at, _ := spill([]group{empty, held}, 0, 0)
 	require.Equal(t, -1, at)
-	at, last := spill([]level{empty, held}, 0.5, 0.9)
+	at, last := spill([]group{empty, held}, 0.5, 0.9)
 	require.Equal(t, 1, at)
 	require.True(t, last)
-	at, _ = spill([]level{empty, empty}, 0.5, 0.9)
+	at, _ = spill([]group{empty, empty}, 0.5, 0.9)
 	require.Equal(t, -1, at)
 }
