@@ -11,8 +11,9 @@
 //     see Config.SlowStart.
 //   - Wherever two choices decide, calls with the same [resilience.CallOptions]
 //     Affinity go to the same model, in every process. It takes such calls up to
-//     1.25 times its fair load; what is beyond goes to the model that is next
-//     for this affinity (rendezvous hashing with bounded loads).
+//     1.25 times its fair load, and four in any case; what is beyond goes to the
+//     model that is next for this affinity (rendezvous hashing with bounded
+//     loads).
 package balance
 
 import (

@@ -79,7 +79,6 @@ func (v *view) faster(a, b *resilience.Model) int {
 		if latency == 0 && load > 0 {
 			latency = unknown
 		}
-		const few = 4
 		return latency*max(1, load/(2*p.usual+few)) + v.penalty(m)*slower
 	}
 	return cmp.Compare(takes(a, pa), takes(b, pb))

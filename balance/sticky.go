@@ -36,7 +36,7 @@ func (v *view) sticky(key string) (preferred *resilience.Model) {
 			continue
 		}
 		w := m.Weight()
-		if float64(m.InFlight()+m.Queued())+1 > math.Ceil(bound*load*w/weight) {
+		if float64(m.InFlight()+m.Queued())+1 > max(few, math.Ceil(bound*load*w/weight)) {
 			continue
 		}
 		if score := -w / math.Log(unit(hash(seed, m.ID()))); score > most {

@@ -182,6 +182,9 @@ func (v *view) load(m *resilience.Model) float64 {
 	return load
 }
 
+// few calls are no load to speak of, whatever the others have.
+const few = 4
+
 // unknown is the latency of a model that is just being tried for the first
 // time, so that this happens once at a time. Finagle's is as far beyond all
 // others.
