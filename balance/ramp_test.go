@@ -19,7 +19,7 @@ const fourModels = `{"models": [{"id": "a", "provider": "p", "region": "eu"}, {"
 // Where load is spread, a new model gets its share of it; where one model is
 // chosen for what it is, its share of all.
 func TestNewModelsStartSlowly(t *testing.T) {
-	const n = 4000
+	const n = 2000
 	for a, normal := range map[balance.Algorithm]float64{
 		balance.TwoChoices: 0.25, balance.RoundRobin: 0.25, balance.Weighted: 0.25, balance.WeightedRandom: 0.25,
 		balance.LeastInFlight: 0.25, balance.Regional: 0.25, balance.Priority: 0.25, balance.Scored: 1,
@@ -68,7 +68,7 @@ func TestSlowStartUnderLoad(t *testing.T) {
 }
 
 func TestWhoStartsSlowly(t *testing.T) {
-	const n = 4000
+	const n = 2000
 	by := resilience.Control{Actor: "mia", Reason: "a test"}
 	for name, tc := range map[string]struct {
 		cfg balance.Config
@@ -221,7 +221,7 @@ func TestManyStartAtOnce(t *testing.T) {
 // A pool is not slow to start with, wherever its models come from.
 func TestAPoolStartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 4000
+		const n = 2000
 		pool, err := resilience.NewPool(balance.New(balance.Config{Algorithm: balance.WeightedRandom}))
 		require.NoError(t, err)
 		var opts []resilience.ClientOption[string, string]
