@@ -1,16 +1,13 @@
 package window
 
-import (
-	"math"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Share is a moving average of yes and no: each observation moves it by a tenth
 // of the way, and it falls by e^(−Δt/10 s) besides, so that what failed once is
 // tried again. The zero value is ready to use. While all is well it is not
 // written to.
 type Share struct {
-	state atomic.Uint64 // tick<<32 | bits of a float32
+	state atomic.Uint64 // tick<<valueBits | value, as in an EWMA
 }
 
 const shareStep = 0.1
@@ -23,8 +20,7 @@ func (s *Share) Observe(now int64, yes bool) {
 		if old == 0 && !yes {
 			return
 		}
-		last := old >> 32
-		x := float64(math.Float32frombits(uint32(old)))
+		last, x := old>>valueBits, unpack(old&(1<<valueBits-1))
 		if tick > last {
 			x *= decay(tick - last)
 		}
@@ -34,7 +30,7 @@ func (s *Share) Observe(now int64, yes bool) {
 		}
 		next := uint64(0)
 		if x >= 1e-3 {
-			next = max(tick, last)<<32 | uint64(math.Float32bits(float32(x)))
+			next = max(tick, last)<<valueBits | pack(x)
 		}
 		if s.state.CompareAndSwap(old, next) {
 			return
@@ -48,8 +44,8 @@ func (s *Share) Value(now int64) float64 {
 	if state == 0 {
 		return 0
 	}
-	x := float64(math.Float32frombits(uint32(state)))
-	if tick, last := uint64(now)>>tickBits, state>>32; tick > last {
+	x := unpack(state & (1<<valueBits - 1))
+	if tick, last := uint64(now)>>tickBits, state>>valueBits; tick > last {
 		x *= decay(tick - last)
 	}
 	return x

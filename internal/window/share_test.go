@@ -34,6 +34,18 @@ func TestShare(t *testing.T) {
 	require.Zero(t, s.state.Load(), "and well again")
 }
 
+// A process may run for years.
+func TestShareAfterYears(t *testing.T) {
+	const year = 365 * 24 * 3600 * 1_000_000_000
+	for _, now := range []int64{3 * year, 292 * year} {
+		var s Share
+		s.Observe(now-year, true)
+		s.Observe(now, true)
+		s.Observe(now, true)
+		require.InDelta(t, 0.19, s.Value(now), 1e-5)
+	}
+}
+
 func TestShareConcurrently(t *testing.T) {
 	var s Share
 	var wg sync.WaitGroup
