@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -13,9 +14,10 @@ type Quota struct {
 }
 
 // Quotas returns what the headers of a response say of the provider's limits in
-// requests and in tokens, of the bucket with the least left if there are several
-// of a sort. The pairs of headers are those of [RetryAfter]. A limit that is not
-// positive, or with more remaining than there is, is as if absent.
+// requests and in tokens, of the bucket with the least part left if there are
+// several of a sort, the smaller one of two that are alike in that. The pairs of
+// headers are those of [RetryAfter]. A limit that is not positive, or with more
+// remaining than there is, is as if absent.
 func Quotas(h http.Header, now time.Time) (requests, tokens Quota) {
 	for k, vs := range h {
 		name := strings.ToLower(k)
@@ -33,7 +35,7 @@ func Quotas(h http.Header, now time.Time) (requests, tokens Quota) {
 		if strings.Contains(name, "token") {
 			to = &tokens
 		}
-		if to.Limit == 0 || q.Remaining/q.Limit < to.Remaining/to.Limit {
+		if to.Limit == 0 || cmp.Or(cmp.Compare(q.Remaining/q.Limit, to.Remaining/to.Limit), cmp.Compare(q.Limit, to.Limit)) < 0 {
 			*to = q
 		}
 	}
