@@ -120,7 +120,7 @@ func answer(ctx context.Context, c *Call) error {
 // clock reading unless the call has waited.
 func (c *Call) begin(ctx context.Context) *attempt {
 	a := &c.attempt
-	if a.call != nil {
+	if a.call != nil || c.attempts > 0 { // of a lane
 		a = new(attempt)
 		c.clock = c.pool.now()
 		t := c.record()

@@ -26,6 +26,7 @@ type Call struct {
 	start int64
 	clock int64 // the latest reading
 
+	goesOn     atomic.Bool  // of an outermost call: a stream is continued, its own or of a call within it
 	used       atomic.Int32 // attempts beyond the first, of an outermost call those of calls within it too
 	pos        uint16       // of model in the client's view
 	attempts   uint16

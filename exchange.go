@@ -168,7 +168,8 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		return resp, err
 	}
 	_ = x.conclude(nil, rep)
-	return x.resp, nil
+	resp, x.resp = x.resp, resp // so that lanes which go on do not keep it
+	return resp, nil
 }
 
 // What became of a call.

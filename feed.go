@@ -38,7 +38,7 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 	next, stop := iter.Pull2(open(l.ctx))
 	l.stop = stop
 	f := &feed[Chunk]{marks: m, life: l, next: next}
-	goesOn := ok && a.call.root.trail != nil && a.call.root.trail.goesOn // then the end may be all that is left
+	goesOn := ok && a.call.root.goesOn.Load() // then the end may be all that is left
 	started := false
 	defer func() {
 		if !started { // also on a panic of the source

@@ -35,6 +35,7 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 	y.trail = &trail{
 		id: c.ID(), window: t.window, last: t.last, tried: slices.Clone(t.tried),
 		limit: t.limit, limitCause: t.limitCause, span: t.span,
+		life: t.life, began: t.began,
 		wait: t.wait,
 	}
 	t.wait = 0
@@ -42,13 +43,21 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 	return &y.Call
 }
 
-// adopt takes over the response of a lane.
-func (x *exchange[Req, Resp]) adopt(from typed) { x.resp = from.(*exchange[Req, Resp]).resp }
+// adopt takes over the response of a lane, which must not hold it: nobody would
+// see then that a stream is lost.
+func (x *exchange[Req, Resp]) adopt(from typed) {
+	var none Resp
+	y := from.(*exchange[Req, Resp])
+	x.resp, y.resp = y.resp, none
+}
 
-// discard closes a response that nobody wants.
+// discard closes a response that nobody wants, if there is one.
 func (x *exchange[Req, Resp]) discard() {
 	if l := x.alive(); l != nil {
 		l.abandon()
+		return
+	}
+	if isNil(x.resp, x.view().binding.nilness) {
 		return
 	}
 	switch r := any(x.resp).(type) {

@@ -1,9 +1,11 @@
 package resilience
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +16,8 @@ import (
 // feature authors.
 //
 // Lanes share the Route: they hold the race's lock, and let go of it only within
-// Try. A lane returns when Try returns nil, and when Over reports true.
+// Try, so that [Route.Next] does not wait in a race. A lane returns when Try
+// returns nil, and when Over reports true.
 type Race struct {
 	route *Route
 	ctx   context.Context
@@ -24,13 +27,14 @@ type Race struct {
 	under    []*fork // way
 	timers   []*time.Timer
 	won      *fork
+	taken    bool // its response is the call's
 	over     bool // nobody waits for an answer any more
 	others   int  // lanes that run on goroutines of their own
 	panicked *panicked
 	wake     chan struct{}
 }
 
-// panicked is what a lane on a goroutine of its own has panicked with.
+// panicked is what a lane has panicked with.
 type panicked struct{ value any }
 
 var (
@@ -44,14 +48,13 @@ var (
 // are over. Those that are under way are canceled when there is an answer; they
 // count neither for nor against their models, and are not waited for, except
 // lead, which is on this goroutine, and by [Pool.Drain]. A panic of a lane comes
-// up here while somebody waits, and is an [EventPanic] after that.
+// up here while there is no answer, and is an [EventPanic] after that.
 func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) error {
 	x := &Race{route: r, ctx: ctx, next: next, wake: make(chan struct{}, 1)}
+	r.Call().record().racing = true
 	defer x.leave()
-	err := x.run(lead)
-	if err != nil {
-		x.wait()
-	}
+	err := x.first(lead)
+	x.wait()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.over = true
@@ -59,7 +62,8 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 	case x.panicked != nil:
 		panic(x.panicked.value)
 	case x.won != nil:
-		x.forsake(&Error{Kind: Canceled, Err: errLost, reason: errLost.Error()})
+		x.forsake(outrun())
+		x.taken = true
 		r.Call().adopt(x.won)
 		return nil
 	case x.others > 0:
@@ -67,15 +71,52 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 		ended.refused = false
 		x.forsake(ended)
 		return ended
+	case err == nil: // lead has tried nothing
+		return r.None()
 	default:
 		return err
 	}
 }
 
+// first runs the lane that is on this goroutine. What it panics with after
+// another has got an answer is nobody's any more.
+func (x *Race) first(lane func(*Race) error) (err error) {
+	returned := false
+	defer func() {
+		if returned || !x.answered() {
+			return
+		}
+		if v := recover(); v != nil {
+			x.record(v)
+			x.tell()
+		}
+	}()
+	err = x.run(lane)
+	returned = true
+	return err
+}
+
+func (x *Race) answered() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.won != nil
+}
+
+// run runs a lane unless the race is over before it begins.
 func (x *Race) run(lane func(*Race) error) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.Over() {
+		return nil
+	}
+	c := x.route.Call()
+	c.clock = c.pool.now()
 	return lane(x)
+}
+
+// outrun is the error of a lane when there is an answer.
+func outrun() *Error {
+	return &Error{Kind: Canceled, Err: errLost, reason: errLost.Error()}
 }
 
 // Over reports whether there is nothing left to run for.
@@ -84,8 +125,11 @@ func (x *Race) Over() bool { return x.won != nil || x.over || x.panicked != nil 
 // Lanes counts the attempts that are under way.
 func (x *Race) Lanes() int { return len(x.under) }
 
-// Go starts a lane beside this one.
+// Go starts a lane beside this one, unless the race is over.
 func (x *Race) Go(lane func(*Race) error) {
+	if x.Over() {
+		return
+	}
 	x.others++
 	x.route.pool.open.Add(1) // the call is open: nobody has seen the pool empty
 	go x.other(lane)
@@ -93,6 +137,9 @@ func (x *Race) Go(lane func(*Race) error) {
 
 // After starts a lane once d has passed, unless the race is over then.
 func (x *Race) After(d time.Duration, lane func(*Race) error) {
+	if x.Over() {
+		return
+	}
 	x.timers = append(x.timers, time.AfterFunc(d, func() {
 		x.mu.Lock()
 		off := x.Over()
@@ -117,10 +164,11 @@ func (x *Race) other(lane func(*Race) error) {
 			if v := recover(); v != nil {
 				value = v
 			}
+			x.record(value)
 		}
 		x.mu.Lock()
 		x.others--
-		late := x.over
+		late := x.over || x.won != nil
 		if !returned && !late && x.panicked == nil {
 			x.panicked = &panicked{value}
 			x.cancel()
@@ -128,25 +176,27 @@ func (x *Race) other(lane func(*Race) error) {
 		x.signal()
 		x.mu.Unlock()
 		if !returned && late {
-			x.tell(value)
+			x.tell()
 		}
 	}()
 	_ = x.run(lane)
 	returned = true
 }
 
-// tell reports a panic that nobody waits for.
-func (x *Race) tell(value any) {
-	p := x.route.pool
-	p.log.LogAttrs(context.Background(), slog.LevelError, "a lane that had lost its race panicked", slog.Any("panic", value))
-	if p.Wants(EventPanic) {
-		p.Emit(context.Background(), Event{Kind: EventPanic, Reason: "a lane that had lost its race"})
-	}
+// record logs a panic with its stack, which is another one where it comes up again.
+func (x *Race) record(value any) {
+	x.route.pool.log.LogAttrs(context.Background(), slog.LevelError, "a lane of a race panicked",
+		slog.Any("panic", value), slog.String("stack", string(debug.Stack())))
+}
+
+// tell tells of a panic that nobody waits for.
+func (x *Race) tell() {
+	x.route.pool.Emit(context.Background(), Event{Kind: EventPanic, Reason: "a lane that had lost its race"})
 }
 
 // Next picks a model for an attempt beside others, and makes it the call's: of
-// another provider than theirs if there is one, and never a held one. It returns
-// nil if there is none.
+// another provider than theirs if there is one, and never a held one, not even if
+// the picker offers that. It returns nil if there is none.
 func (x *Race) Next() *Model {
 	c := x.route.Call()
 	t := c.record()
@@ -159,22 +209,27 @@ func (x *Race) Next() *Model {
 	if t.avoid = nil; !ok {
 		e, ok = x.route.pick(c.pool.picker)
 	}
-	if !ok {
+	if !ok || c.lastResort {
 		return nil
 	}
 	c.try(e)
 	return e.model
 }
 
-// Try tries the call's present model. It lets go of the lock meanwhile. Hedge
-// says that the attempt is beside another, which is slow.
+// Try tries the call's present model, which is that again when it returns. It
+// lets go of the lock meanwhile. Hedge says that the attempt is beside another,
+// which is slow. When the race is over, it tries nothing and fails as [Canceled].
 func (x *Race) Try(hedge bool) error {
+	if x.Over() {
+		return outrun()
+	}
 	c := x.route.Call()
 	f := &fork{Context: x.ctx, hedge: hedge}
 	lane := c.typed.fork(f)
 	c.attempts++ // so that no two have the same number
-	if !hedge {
-		c.record().then("elsewhere")
+	if t := c.record(); !hedge {
+		t.then(cmp.Or(t.how, "elsewhere"))
+		t.how = ""
 	}
 	x.under = append(x.under, f)
 	x.mu.Unlock()
@@ -195,29 +250,37 @@ func (x *Race) Try(hedge bool) error {
 
 // back takes in the outcome of a lane's attempt.
 func (x *Race) back(f *fork, err error) error {
-	x.gone(f)
 	c := x.route.Call()
 	switch {
 	case !x.Over() && err == nil:
+		x.gone(f)
 		x.won = f
 		c.attempts-- // adopt counts them
 		x.cancel()
 		x.signal()
 		return nil
 	case err == nil:
-		x.mu.Unlock()
-		f.call.typed.discard()
-		f.call.cancel()
-		x.mu.Lock()
-		err = errLost
+		x.discard(f)
+		err = outrun()
 	default:
 		f.call.cancel()
 	}
+	x.gone(f)
 	if !x.over {
 		c.attempts--
 		c.merge(f)
+		c.model, c.pos = f.call.model, f.call.pos
 	}
 	return err
+}
+
+// discard ends a response that is not the call's. It lets go of the lock
+// meanwhile.
+func (x *Race) discard(f *fork) {
+	x.mu.Unlock()
+	defer x.mu.Lock()
+	defer f.call.cancel()
+	f.call.typed.discard()
 }
 
 func (x *Race) gone(f *fork) {
@@ -233,7 +296,9 @@ func (x *Race) cancel() {
 	}
 	ended := x.ctx.Err() != nil // then that is what ends them
 	for _, f := range x.under {
-		f.lost.Store(!ended)
+		if !ended {
+			f.lost.Store(true)
+		}
 		f.call.cancel()
 	}
 }
@@ -245,7 +310,7 @@ func (x *Race) signal() {
 	}
 }
 
-// wait waits for the lanes beside the first one, which has failed.
+// wait waits for an answer of the lanes beside the first one.
 func (x *Race) wait() {
 	for {
 		x.mu.Lock()
@@ -277,19 +342,23 @@ func (x *Race) forsake(why *Error) {
 	}
 }
 
-// leave ends the race, also if the call panics.
+// leave ends the race, also if the call panics: then nobody takes an answer.
 func (x *Race) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.over = true
+	x.route.Call().record().racing = false
 	x.cancel()
+	if x.won != nil && !x.taken {
+		x.discard(x.won)
+	}
 }
 
 // Beside takes what an attempt beside others costs: one of the call's extra
-// attempts and, if it is paid, one of the pool's retry budget. With
-// [CallOptions.Once] there is none.
+// attempts and, if it is paid, one of the pool's retry budget. There is none with
+// [CallOptions.Once], and none if Next could not return a model.
 func (r *Route) Beside(paid bool) bool {
-	if r.opts != nil && r.opts.Once {
+	if r.opts != nil && r.opts.Once || r.Others() == 0 {
 		return false
 	}
 	return r.Call().take(paid, false)

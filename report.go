@@ -137,7 +137,7 @@ type trail struct {
 	routed     context.Context // at LayerRoute
 	within     int             // of the stream's ends those of LayerRoute and below
 	broke      *Error          // why the call is on its way again
-	goesOn     bool            // for the rest of an answer, it or a call within
+	racing     bool            // several ways at once
 	rescued    bool            // it broke, and went on
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead

@@ -169,8 +169,11 @@ func (s *Stream[Chunk]) halting(halt func()) {
 func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke *Error, how string) *feed[Chunk] {
 	t := c.record()
 	t.how, t.broke = how, broke
-	c.root.record().goesOn = how == continued
-	defer func() { t.how, t.broke, c.root.record().goesOn = "", nil, false }()
+	c.root.goesOn.Store(how == continued)
+	defer func() {
+		t.how, t.broke = "", nil
+		c.root.goesOn.Store(false)
+	}()
 	r, ok := c.typed.resend(ctx, req, broke)
 	if !ok {
 		return nil

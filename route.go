@@ -24,7 +24,7 @@ const holdPatience = 5 * time.Second
 // though never by hand; the one that is free soonest comes first. A call that
 // has tried nothing, and finds every model held but one held by nothing else
 // than a provider's limit that ends within five seconds, waits for that one if
-// its deadline allows.
+// its deadline allows, unless it is in a [Race].
 func (r *Route) Next(ctx context.Context, lastResort bool) *Model {
 	return r.NextBy(ctx, r.pool.picker, lastResort)
 }
@@ -38,7 +38,7 @@ func (r *Route) NextBy(ctx context.Context, p Picker, lastResort bool) *Model {
 		e, ok = r.soonest()
 		c.lastResort = ok
 	}
-	if !ok && c.attempts == 0 && c.ntried == 0 && r.outwait(ctx) {
+	if !ok && c.attempts == 0 && c.ntried == 0 && !c.record().racing && r.outwait(ctx) {
 		e, ok = r.pick(p)
 	}
 	if !ok {
