@@ -26,8 +26,7 @@ type Call struct {
 	start int64
 	clock int64 // the latest reading
 
-	goesOn     atomic.Bool  // of an outermost call: a stream is continued, its own or of a call within it
-	used       atomic.Int32 // attempts beyond the first, of an outermost call those of calls within it too
+	used       atomic.Int32 // attempts beyond the first, of an outermost call those of calls within it too, and goesOn
 	pos        uint16       // of model in the client's view
 	attempts   uint16
 	tried      [3]uint16
@@ -292,9 +291,14 @@ func (c *Call) take(paid, elsewhere bool) bool {
 	return true
 }
 
+// goesOn is set in Call.used of the outermost call while a stream is continued,
+// its own or that of a call within it. It has no place of its own so that a call
+// fits into 256 bytes.
+const goesOn = 1 << 30
+
 // use takes one of the extra attempts that c allows.
 func (c *Call) use() bool {
-	if int(c.used.Add(1)) > c.allowed() {
+	if int(c.used.Add(1)&^goesOn) > c.allowed() {
 		c.used.Add(-1)
 		return false
 	}

@@ -38,7 +38,7 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 	next, stop := iter.Pull2(open(l.ctx))
 	l.stop = stop
 	f := &feed[Chunk]{marks: m, life: l, next: next}
-	goesOn := ok && a.call.root.goesOn.Load() // then the end may be all that is left
+	rest := ok && a.call.root.used.Load()&goesOn != 0 // then the end may be all that is left
 	started := false
 	defer func() {
 		if !started { // also on a panic of the source
@@ -58,7 +58,7 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 		case len(f.head) > maxHead:
 			return nil, &flawed{Malformed, io.ErrNoProgress, strconv.Itoa(maxHead) + " chunks without an answer"}
 		}
-		if m.meaningful(f.head[len(f.head)-1]) || f.complete && goesOn {
+		if m.meaningful(f.head[len(f.head)-1]) || f.complete && rest {
 			break
 		}
 	}

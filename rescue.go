@@ -169,10 +169,12 @@ func (s *Stream[Chunk]) halting(halt func()) {
 func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke *Error, how string) *feed[Chunk] {
 	t := c.record()
 	t.how, t.broke = how, broke
-	c.root.goesOn.Store(how == continued)
+	if how == continued {
+		c.root.used.Or(goesOn)
+	}
 	defer func() {
 		t.how, t.broke = "", nil
-		c.root.goesOn.Store(false)
+		c.root.used.And(^goesOn)
 	}()
 	r, ok := c.typed.resend(ctx, req, broke)
 	if !ok {
