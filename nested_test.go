@@ -3,6 +3,7 @@ package resilience_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,7 @@ func TestBudgetOfACall(t *testing.T) {
 		"ten":                    {resilience.CallOptions{Attempts: 10}, resilience.Overloaded, 10},
 		"one":                    {resilience.CallOptions{Attempts: 1}, resilience.Overloaded, 1},
 		"negative":               {resilience.CallOptions{Attempts: -3}, resilience.Overloaded, 1},
-		"as many as there are":   {resilience.CallOptions{Attempts: 1 << 40}, resilience.Overloaded, 20},
+		"as many as there are":   {resilience.CallOptions{Attempts: math.MaxInt}, resilience.Overloaded, 20},
 		"once, accepted":         {resilience.CallOptions{Once: true}, resilience.Overloaded, 1},
 		"once, surely refused":   {resilience.CallOptions{Once: true}, &refused{}, 6},
 		"once, refused to three": {resilience.CallOptions{Once: true, Attempts: 3}, &refused{}, 3},
