@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -40,7 +41,7 @@ func checkNames(root, module, text string) error {
 			look(m[1], m[2])
 		}
 		if m := namedBenchmark.FindStringSubmatch(line); m != nil {
-			look(".", m[1])
+			look(cmp.Or(benchmarked[m[1]], "."), m[1])
 		}
 	}
 	if named == 0 {

@@ -170,10 +170,11 @@ func TestCheckNames(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(root, dir, "x_test.go"), []byte(text), 0o644))
 	}
 	text := sampleReport(t).markdown()
-	const benches = "func BenchmarkCall() {}\nfunc BenchmarkPick() {}\nfunc BenchmarkMemory() {}\nfunc BenchmarkIdle() {}\nfunc BenchmarkCallParallel() {}\n"
+	const benches = "func BenchmarkCall() {}\nfunc BenchmarkMemory() {}\nfunc BenchmarkIdle() {}\nfunc BenchmarkCallParallel() {}\n"
 
 	write(".", "package m\nfunc TestRealErrors() {}\n"+benches)
 	write("retry", "package retry\nfunc TestPublishedJitter() {}\n")
+	write("balance", "package balance\nfunc BenchmarkPick() {}\n")
 	require.NoError(t, checkNames(root, "m", text))
 
 	write("retry", "package retry\nfunc TestPublishedTremble() {}\n")
@@ -184,7 +185,9 @@ func TestCheckNames(t *testing.T) {
 	require.ErrorContains(t, checkNames(root, "m", text), "m has no TestRealErrors")
 
 	write(".", "package m\nfunc TestRealErrors() {}\n")
-	require.ErrorContains(t, checkNames(root, "m", text), "m has no BenchmarkPick")
+	require.ErrorContains(t, checkNames(root, "m", text), "m has no BenchmarkCall")
+	write("balance", "package balance\n")
+	require.ErrorContains(t, checkNames(root, "m", text), "m/balance has no BenchmarkPick")
 
 	write(".", "not Go")
 	require.ErrorContains(t, checkNames(root, "m", text), "x_test.go")
