@@ -9,15 +9,16 @@
 //	min:"0" max:"1"   bounds of a number, or of the numbers in a slice or map
 //	oneof:"a b"       the values of a string, or of the strings in a slice or map
 //	off:"no"          a number that cannot be switched off
+//	off:"yes"         one without a default that a negative value switches off
 //	zero:"all"        what [Describe] calls the zero of a number without a default; off
 //
 // # Zero and negative
 //
 // A zero field is a field not set. It means the default or, without one, off,
 // and passes every bound. A negative number means off where zero does not:
-// where there is a default, and in overrides. Elsewhere negative numbers are
-// refused, and with off:"no" everywhere. With a negative min they are numbers
-// like others.
+// where there is a default or off:"yes", and in overrides. Elsewhere negative
+// numbers are refused, and with off:"no" everywhere. With a negative min they
+// are numbers like others.
 //
 // # Overrides
 //

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,13 +188,13 @@ func TestLint(t *testing.T) {
 		}{}, ".N: a int cannot have oneof"},
 		{"off", struct {
 			A uint   `json:"a" off:"no"`
-			B int    `json:"b" off:"yes"`
+			B int    `json:"b" off:"yes" default:"1"`
 			C string `json:"c" off:"no"`
 			D int    `json:"d" off:"no" min:"-1"`
-		}{}, ".A: off is for numbers that a negative value could switch off, and only \"no\"\n" +
-			".B: off is for numbers that a negative value could switch off, and only \"no\"\n" +
-			".C: off is for numbers that a negative value could switch off, and only \"no\"\n" +
-			".D: off is for numbers that a negative value could switch off, and only \"no\""},
+			E int    `json:"e" off:"maybe"`
+			F int    `json:"f" off:"yes"`
+		}{}, strings.ReplaceAll(".A: #\n.B: #\n.C: #\n.D: #\n.E: #", "#",
+			`off is for numbers that a negative value could switch off: "no", or "yes" without a default`)},
 		{"zero", struct {
 			A int    `json:"a" default:"1" zero:"all"`
 			B string `json:"b" zero:"all"`

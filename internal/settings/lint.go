@@ -93,8 +93,8 @@ func (l *linter) tags(path string, f field) {
 	}
 	l.bounds(path, f, values)
 	l.words(path, f)
-	if off, ok := f.Tag.Lookup("off"); ok && (off != "no" || !signed(f.Type) || f.spansZero()) {
-		l.fail(path, `off is for numbers that a negative value could switch off, and only "no"`)
+	if off, ok := f.Tag.Lookup("off"); ok && (off != "no" && (off != "yes" || f.hasDefault()) || !signed(f.Type) || f.spansZero()) {
+		l.fail(path, `off is for numbers that a negative value could switch off: "no", or "yes" without a default`)
 	}
 	if _, ok := f.Tag.Lookup("zero"); ok && (f.hasDefault() || !numeric(f.Type)) {
 		l.fail(path, "zero is for numbers without a default")
