@@ -17,8 +17,8 @@ func (r *room) enter(ctx context.Context, c *resilience.Call, p *permit) error {
 	if r.counts.Load() {
 		p.tokens = float64(c.Tokens())
 	}
-	last := c.LastResort()
-	if ok := r.pass(p, last); ok {
+	p.lastResort = c.LastResort()
+	if r.pass(p) {
 		return nil
 	}
 	left := int64(c.Left())
@@ -27,9 +27,7 @@ func (r *room) enter(ctx context.Context, c *resilience.Call, p *permit) error {
 	if patience > 0 && c.Remaining() > 0 {
 		patience /= 10
 	}
-	w := &waiter{
-		permit: *p, priority: opts.Priority, deadline: math.MaxInt64, lastResort: last, ready: make(chan struct{}, 1),
-	}
+	w := &waiter{permit: *p, priority: opts.Priority, deadline: math.MaxInt64, ready: make(chan struct{}, 1)}
 	if refused := r.line(w, min(patience, left), left); refused != "" {
 		if err := r.refuse(ctx, c, refused, w.until, w.fate == admitted); err != nil {
 			return err
@@ -44,17 +42,17 @@ func (r *room) enter(ctx context.Context, c *resilience.Call, p *permit) error {
 }
 
 // pass is enter for an attempt that need not wait.
-func (r *room) pass(p *permit, lastResort bool) bool {
+func (r *room) pass(p *permit) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := int64(r.pool.Now())
+	now := p.start
 	r.markAt.Store(r.pace.mark(now, r.admitted()))
 	r.pace.advance(now)
 	r.narrow.Store(r.rules.Load().tenant > 0 || r.pace.on(now))
 	if r.queue.n > 0 && r.queue.next(r.mayEnter) != nil {
 		return false
 	}
-	ok, _ := r.take(p, now, lastResort)
+	ok, _ := r.take(p, now)
 	return ok
 }
 
@@ -74,7 +72,7 @@ func (r *room) line(w *waiter, patience, left int64) (refused string) {
 	var wait int64
 	if r.queue.next(r.mayEnter) == nil {
 		var ok bool
-		if ok, wait = r.take(&w.permit, now, w.lastResort); ok {
+		if ok, wait = r.take(&w.permit, now); ok {
 			w.fate = admitted
 			return ""
 		}
@@ -200,7 +198,7 @@ func (r *room) serve(now int64, by *waiter) {
 			w.fate = late
 		} else if r.rules.Load().observe {
 			r.force(w, now)
-		} else if ok, wait := r.take(&w.permit, now, w.lastResort); ok {
+		} else if ok, wait := r.take(&w.permit, now); ok {
 			w.fate = admitted
 		} else {
 			if blocked = wait > 0; blocked {

@@ -14,7 +14,7 @@ import (
 // [resilience.Feature] and owns the section "limiter".
 //
 // How many may be under way is what [resilience.Limits] says of the model, else
-// LimiterConfig.InFlight, else found by trying: it begins at 20, grows while it
+// LimiterConfig.InFlight, else found by trying: it begins at 20, grows up to 1,000 while it
 // is in use and calls succeed, quickly as long as calls wait and answers take no
 // longer than they did, and shrinks when more than about one in twenty times out
 // or is answered as overloaded, or when the first chunks of streams come twice as
@@ -34,7 +34,8 @@ import (
 // takes the place of the last one of a lower priority or, within its priority,
 // of the tenant that has the most waiting, if that is more than its own. What is
 // refused fails as [resilience.Rejected], costs no budget and goes elsewhere. An
-// attempt is under way until it returns, or until its stream ends.
+// attempt is under way until it returns, or until its stream ends; a call that is
+// made within it, to the same model, needs room of its own.
 //
 // A reload changes limits in place: what is under way when a limit is lowered
 // goes on.

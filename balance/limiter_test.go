@@ -427,7 +427,7 @@ func TestLimiterObserveOnly(t *testing.T) {
 		require.False(r, r.model.Full())
 		time.Sleep(1001 * time.Millisecond)
 		r.fill(2)
-		for _, want := range []string{"full: 2 of 2 under way", "pacing: 500ms until"} {
+		for _, want := range []string{"full: 2 of 2 under way", "pacing: 499ms until"} {
 			e := <-r.events.C
 			require.True(r, e.Would)
 			require.Contains(r, e.Reason, want)
@@ -469,7 +469,7 @@ func TestLimiterMemory(t *testing.T) {
 		}
 		n := 200_000
 		switch {
-		case *long:
+		case *limitLong:
 			n = 1_000_000
 		case testing.Short():
 			n = 20_000

@@ -15,6 +15,9 @@ func BenchmarkLimiter(b *testing.B) {
 		"none":    nil,
 		"limiter": {balance.NewLimiter(balance.LimiterConfig{})},
 		"tenants": {balance.NewLimiter(balance.LimiterConfig{Tenant: 10})},
+		"paced": {balance.NewLimiter(balance.LimiterConfig{}), resilience.Models(resilience.ModelInfo{
+			ID: "m", Limits: resilience.Limits{RequestsPerMinute: 1e12},
+		})},
 	} {
 		pool, err := resilience.NewPool(features...)
 		if err != nil {

@@ -43,7 +43,7 @@ func ExampleNewLimiter() {
 	calls.Wait()
 	// Output:
 	// true
-	// true large: full: 2 of 2 under way, 0 waiting
+	// true large full: 2 of 2 under way, 0 waiting
 	// <nil>
 	// <nil>
 }

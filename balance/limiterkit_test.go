@@ -20,7 +20,7 @@ import (
 	"github.com/cmmv-hive/resilience/balance"
 )
 
-var long = flag.Bool("long", false, "run the heavy checks whole")
+var limitLong = flag.Bool("long", false, "run the heavy checks whole")
 
 // A limitRig is a pool of one model with a limiter, on the clock of a test.
 type limitRig struct {

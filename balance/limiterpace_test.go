@@ -13,6 +13,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/balance"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/fallback"
 )
 
 // A limitScript is a provider whose answers are given, in order; the last one
@@ -203,6 +204,28 @@ func TestLimiterGivesBackWhatWasNotSent(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Call(ctx, "?")
 		require.ErrorContains(t, err, "pacing: 6s")
+	})
+}
+
+// A call with nowhere else to go does not wait for a pause that it may break, and
+// an answer ends it for all.
+func TestLimiterLastResort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, err := resilience.NewPool(fallback.New(fallback.Config{LastResort: true}),
+			breaker.New(breaker.Config{}), balance.NewLimiter(balance.LimiterConfig{}))
+		require.NoError(t, err)
+		api := &limitScript{replies: []map[string]string{{"status": "429", "Retry-After": "3600"}, {}}}
+		client, err := resilience.NewClient(pool, resilience.BindFunc("m", limitGet(api)))
+		require.NoError(t, err)
+		_, err = client.Call(t.Context(), "?")
+		require.ErrorIs(t, err, resilience.RateLimited)
+		pool.Model("m").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth, Until: time.Now().Add(time.Hour)})
+		_, err = client.Call(t.Context(), "?")
+		require.NoError(t, err)
+		require.Len(t, api.asked, 2)
+		require.NoError(t, pool.Reset(t.Context(), pool.Model("m"), resilience.Control{Actor: "a test", Reason: "to see"}))
+		_, err = client.Call(t.Context(), "?")
+		require.NoError(t, err)
 	})
 }
 

@@ -48,9 +48,11 @@ type permit struct {
 	number  uint64 // of the attempts admitted
 	tenant  string
 	counted bool // by tenant
-	spent   bool
+	spent   bool // what follows was reserved
 	tokens  float64
 	sights  sights
+
+	lastResort bool
 }
 
 func (r *room) made() bool { return r.rules.Load() != nil }
@@ -109,8 +111,8 @@ func (r *room) run(ctx context.Context, c *resilience.Call, next resilience.Hand
 // with its first chunk is news by now.
 func (r *room) begun(c *resilience.Call, p permit) {
 	now := int64(c.Clock())
-	r.mu.Lock()
 	rq, tk := c.Quotas()
+	r.mu.Lock()
 	r.hear(&p, now, [resources]resilience.Quota{rq, tk})
 	r.adapt.chunk(p.start, now, r.used())
 	r.settle(now)
@@ -205,7 +207,7 @@ func (r *room) unsent(p *permit) {
 // done takes in the outcome of an attempt.
 func (r *room) done(c *resilience.Call, p *permit, err error, now int64) {
 	rq, tk := c.Quotas()
-	if err == nil && rq.Limit == 0 && tk.Limit == 0 && !p.spent && !r.grows() {
+	if err == nil && rq.Limit == 0 && tk.Limit == 0 && !r.curious(p) {
 		return
 	}
 	r.mu.Lock()
@@ -217,7 +219,7 @@ func (r *room) done(c *resilience.Call, p *permit, err error, now int64) {
 
 // ended takes in the outcome of a stream, whose headers have been heard.
 func (r *room) ended(c *resilience.Call, p *permit, err error, now int64) {
-	if err == nil && !p.spent && !r.grows() {
+	if err == nil && !r.curious(p) {
 		return
 	}
 	r.mu.Lock()
@@ -225,9 +227,10 @@ func (r *room) ended(c *resilience.Call, p *permit, err error, now int64) {
 	r.judge(c, p, err, now, [resources]resilience.Quota{}, false)
 }
 
-// grows reports whether a success may raise the limit.
-func (r *room) grows() bool {
-	return r.adaptive() && 2*r.inFlight() >= r.limit.Load()
+// curious reports whether a success is news: of tokens that were reserved, of a
+// pause that did not hold, or that more may be under way.
+func (r *room) curious(p *permit) bool {
+	return p.spent && (r.counts.Load() || p.lastResort) || r.adaptive() && 2*r.inFlight() >= r.limit.Load()
 }
 
 func (r *room) adaptive() bool { return r.rules.Load().inFlight == 0 }
@@ -260,14 +263,20 @@ func (r *room) hear(p *permit, now int64, said [resources]resilience.Quota) {
 	}
 }
 
-// throttled takes in a rate limit. What goes quickly is limited by how often,
-// and what takes long by how many at once.
+// long is how long calls last that are limited by how many there are at once;
+// what is quicker is limited by how often.
+const long = 10 * second
+
+// throttled takes in a rate limit.
 func (r *room) throttled(p *permit, now int64, after time.Duration, said [resources]resilience.Quota) {
+	if p.spent {
+		r.pace.own[tokens].spend(-p.tokens)
+	}
 	if !r.pace.refused(p.start, now, after, said) {
 		return
 	}
 	sent, others := r.pace.sent(now, r.admitted()), r.inFlight()-1
-	if float64(others) > sent*10*second {
+	if r.adaptive() && float64(others) > sent*long {
 		r.adapt.crowded(p.start, now, others)
 		return
 	}
@@ -295,12 +304,12 @@ func (r *room) settle(now int64) {
 // take admits an attempt if there is room for it now, and returns otherwise how
 // long it must wait for its turn, 0 if that is not what it lacks. The caller has
 // mu and has advanced the pace.
-func (r *room) take(p *permit, now int64, lastResort bool) (ok bool, wait int64) {
+func (r *room) take(p *permit, now int64) (ok bool, wait int64) {
 	rules := r.rules.Load()
 	if r.inFlight() >= r.limit.Load() || rules.tenant > 0 && r.tenants[p.tenant] >= rules.tenant {
 		return false, 0
 	}
-	if wait = r.pace.wait(now, p.tokens, lastResort); wait > 0 || !r.grab(p, r.limit.Load()) {
+	if wait = r.pace.wait(now, p.tokens, p.lastResort); wait > 0 || !r.grab(p, r.limit.Load()) {
 		return false, wait
 	}
 	r.account(p, now)

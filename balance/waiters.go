@@ -10,12 +10,11 @@ import (
 // A waiter is a call that waits for room.
 type waiter struct {
 	permit
-	priority   resilience.Priority
-	deadline   int64 // of the call
-	since      int64 // it waits
-	until      int64 // and not longer
-	number     uint64
-	lastResort bool
+	priority resilience.Priority
+	deadline int64  // of the call
+	since    int64  // it waits
+	until    int64  // and not longer
+	number   uint64 // of those who wait
 
 	line  *line
 	index int           // in it; -1 if it has left
