@@ -38,8 +38,11 @@ type bucket struct {
 
 	drift float64 // of rate, a nanosecond: what others spend
 	flows bool    // it is known to fill evenly
-	full  int64   // when it is full again, as was told; 0 if that has come
-	comes float64 // then
+	full  int64   // when it is full again, as was told, or else by a guess:
+	span  int64   // so long after the last time,
+	comes float64 // with so much more
+	guess bool
+	newer float64 // spent since the provider told
 }
 
 // staleAfter is for how long what a provider said counts.
@@ -69,10 +72,15 @@ func (b *bucket) advance(now int64) {
 	switch {
 	case !b.heard || b.flows:
 		b.level = min(b.limit, b.level+b.net()*passed)
-	case b.full != 0 && now >= b.full:
-		b.level, b.full = min(b.limit, b.level+b.comes), 0
+	case now >= b.full:
+		if !b.guess { // what was told is surer than the sum of corrections
+			b.level = b.limit - b.comes - b.newer
+		}
+		n := (now-b.full)/b.span + 1
+		b.level = min(b.limit, b.level+float64(n)*b.comes)
+		b.full, b.guess = b.full+n*b.span, true
 	}
-	if b.heard && now-b.toldAt > staleAfter && now >= b.full {
+	if b.heard && now-b.toldAt > staleAfter && (b.flows || b.guess) {
 		b.limit = 0
 	}
 }
@@ -93,7 +101,7 @@ func (b *bucket) wait(cost float64) int64 {
 	case b.even():
 		return int64(math.Ceil((need - b.level) / b.net()))
 	}
-	return max(b.full-b.at, 0) // if that has passed, the next answer tells more
+	return b.full - b.at
 }
 
 // even reports whether b fills evenly, as far as is known.
@@ -114,6 +122,7 @@ func (b *bucket) spend(cost float64) sight {
 		return sight{}
 	}
 	b.level = min(b.level-cost, b.limit)
+	b.newer += cost
 	return sight{b.level - b.moved, b.life}
 }
 
@@ -139,8 +148,12 @@ func (b *bucket) hear(a answer) {
 			heard: true, flows: b.flows, life: b.life + 1,
 		}
 	}
-	b.toldAt = a.now
-	b.advance(a.now)
+	if b.toldAt = a.now; b.full != 0 || b.flows {
+		b.advance(a.now)
+		if !b.flows && q.Reset > 0 && a.start+int64(q.Reset) <= a.now {
+			return // of a window that is over
+		}
+	}
 	b.learn(a)
 	by := q.Remaining - b.level
 	if a.seen.life == b.life {
@@ -166,14 +179,14 @@ func (b *bucket) learn(a answer) {
 	used, soonest, latest := q.Limit-q.Remaining, a.start+int64(q.Reset), a.now+int64(q.Reset)
 	switch {
 	case b.flows:
-	case b.full > a.now && soonest > b.full+slack(q.Reset):
+	case b.full == 0 || b.guess:
+		b.full, b.span, b.guess = latest, int64(q.Reset), false
+	case soonest > b.full+slack(q.Reset):
 		b.flows = true // no window ends later than it did
-	case b.full <= a.now:
-		b.full = latest
-		fallthrough
 	default:
-		b.comes = used
+		b.full = min(b.full, latest)
 	}
+	b.comes, b.newer = used, 0
 	if used <= 0 {
 		return
 	}

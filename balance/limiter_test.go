@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +197,18 @@ func TestLimiterCallsThatLeave(t *testing.T) {
 	})
 }
 
+// A call that is let in as its time ends gives its place back.
+func TestLimiterLetInTooLate(t *testing.T) {
+	limited(t, balance.LimiterConfig{InFlight: 1, Tenant: 1}, resilience.Limits{RequestsPerMinute: 10_000}, func(r *limitRig) {
+		for range 100 {
+			r.fill(1)
+			r.go1(resilience.CallOptions{Timeout: time.Second}, nil)
+			r.calls.Wait()
+		}
+		r.fill(1)
+	})
+}
+
 // While there is somewhere else to go, a call does not wait for long.
 func TestLimiterGoesElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -355,6 +368,8 @@ func TestLimiterHammer(t *testing.T) {
 	require.NoError(t, err)
 	var mu sync.Mutex
 	under, most := 0, 0
+	var places chan struct{}
+	var turn atomic.Int64
 	client, err := resilience.NewClient(pool, resilience.BindFunc("m", func(context.Context, string) (string, error) {
 		mu.Lock()
 		under++
@@ -365,7 +380,9 @@ func TestLimiterHammer(t *testing.T) {
 			defer mu.Unlock()
 			under--
 		}()
-		runtime.Gosched()
+		if runtime.Gosched(); places != nil {
+			<-places
+		}
 		return "", nil
 	}))
 	require.NoError(t, err)
@@ -389,10 +406,17 @@ func TestLimiterHammer(t *testing.T) {
 	require.LessOrEqual(t, most, 4)
 	require.Zero(t, m.Queued())
 	require.False(t, m.Full())
-	for range 4 { // all places are there
-		_, err = client.Call(t.Context(), "?")
-		require.NoError(t, err)
+	places = make(chan struct{}) // all are there
+	for range 4 {
+		workers.Go(func() {
+			_, _, err := client.Do(t.Context(), "?", resilience.CallOptions{Tenant: strconv.Itoa(int(turn.Add(1)))})
+			require.NoError(t, err)
+		})
 	}
+	for range 4 {
+		places <- struct{}{}
+	}
+	workers.Wait()
 	require.Empty(t, pool.Explain("")[0].Reason)
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,9 +46,8 @@ func (r *limitRig) limitLoad(n int, d time.Duration) (good, refused int) {
 func TestLimiterGrows(t *testing.T) {
 	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {
 		require.Equal(r, 20, r.limiter.Limit(r.model))
-		r.limitLoad(15, time.Minute)
-		idle := r.limiter.Limit(r.model)
-		require.Less(r, idle, 35, "nobody waited")
+		r.limitLoad(15, 5*time.Second)
+		require.Less(r, r.limiter.Limit(r.model), 27, "nobody waited")
 		r.do = limitTakes(10 * time.Second)
 		r.limitLoad(100, 4*time.Minute) // two of them until it is clear that ten seconds are as long as it takes
 		require.Greater(r, r.limiter.Limit(r.model), 95)
@@ -154,6 +154,23 @@ func TestLimiterOneCutARoundTrip(t *testing.T) {
 	})
 }
 
+// So does a burst of rate limits.
+func TestLimiterOneCutOfTheRate(t *testing.T) {
+	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {
+		r.do = func(ctx context.Context, q string) (string, error) {
+			_, _ = limitTakes(time.Second)(ctx, q)
+			return "", resilience.RateLimited
+		}
+		for range 20 {
+			r.go1(resilience.CallOptions{}, nil)
+		}
+		r.calls.Wait()
+		require.Equal(r, "pacing: 56ms until the next request", r.pool.Explain("")[0].Reason, "0.9 of twenty a second")
+		time.Sleep(time.Minute)
+		require.Empty(r, r.pool.Explain("")[0].Reason)
+	})
+}
+
 // Where calls last long, a rate limit is one of how many there may be at once.
 func TestLimiterConcurrencyRefusedAsRateLimit(t *testing.T) {
 	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {
@@ -178,28 +195,28 @@ func TestLimiterConcurrencyRefusedAsRateLimit(t *testing.T) {
 	})
 }
 
-// First chunks that come ever later are a reason to ask for less; answers that
-// get longer are none.
+// First chunks that come late are a reason to ask for less; answers that get
+// longer are none.
 func TestLimiterFirstChunks(t *testing.T) {
 	for name, c := range map[string]struct {
-		first, rest time.Duration // of a hundred at once more than of none
+		first, rest time.Duration // later on, what each that is under way adds
 		shrinks     bool
 	}{
-		"late first chunks": {first: 5 * time.Second, shrinks: true},
-		"long answers":      {rest: 20 * time.Second},
+		"late first chunks": {first: 30 * time.Millisecond, shrinks: true},
+		"long answers":      {rest: 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				limiter := balance.NewLimiter(balance.LimiterConfig{})
 				pool, err := resilience.NewPool(limiter)
 				require.NoError(t, err)
-				m := func() *resilience.Model { return pool.Model("m") }
+				var first, rest atomic.Int64
 				client, err := resilience.NewClient(pool, resilience.BindStream("m", func(context.Context, string) iter.Seq2[string, error] {
 					return func(yield func(string, error) bool) {
-						crowd := time.Duration(m().InFlight()) - 10
-						time.Sleep(200*time.Millisecond + c.first*max(crowd, 0)/100)
+						n := time.Duration(pool.Model("m").InFlight())
+						time.Sleep(200*time.Millisecond + n*time.Duration(first.Load()))
 						if yield("a", nil) {
-							time.Sleep(2*time.Second + c.rest*max(crowd, 0)/100)
+							time.Sleep(2*time.Second + n*time.Duration(rest.Load()))
 							yield("b", nil)
 						}
 					}
@@ -216,19 +233,24 @@ func TestLimiterFirstChunks(t *testing.T) {
 									time.Sleep(time.Second)
 									continue
 								}
-								for range s.All() {
+								for _, err := range s.All() {
+									require.NoError(t, err)
 								}
 							}
 						})
 					}
 					calls.Wait()
 				}
-				load(10, time.Minute)
-				load(100, 3*time.Minute)
-				if limit := limiter.Limit(m()); c.shrinks {
-					require.Less(t, limit, 40)
+				m := func() int { return limiter.Limit(pool.Model("m")) }
+				load(100, time.Minute)
+				require.Greater(t, m(), 90)
+				first.Store(int64(c.first))
+				rest.Store(int64(c.rest))
+				load(100, time.Minute)
+				if c.shrinks {
+					require.Less(t, m(), 60)
 				} else {
-					require.Greater(t, limit, 80)
+					require.Greater(t, m(), 90)
 				}
 			})
 		})

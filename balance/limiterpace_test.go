@@ -223,7 +223,8 @@ func TestLimiterLastResort(t *testing.T) {
 		_, err = client.Call(t.Context(), "?")
 		require.NoError(t, err)
 		require.Len(t, api.asked, 2)
-		require.NoError(t, pool.Reset(t.Context(), pool.Model("m"), resilience.Control{Actor: "a test", Reason: "to see"}))
+		pool.Model("m").Release(t.Context(), resilience.HoldHealth)
+		pool.Model("m").Release(t.Context(), resilience.HoldLimit)
 		_, err = client.Call(t.Context(), "?")
 		require.NoError(t, err)
 	})
@@ -242,6 +243,28 @@ func TestLimiterReset(t *testing.T) {
 		}
 		_, err := r.client.Call(r.Context(), "?")
 		require.NoError(r, err)
+	})
+}
+
+// When a window ends, no more go than it allows, also before its first answer.
+func TestLimiterWindowEnds(t *testing.T) {
+	limited(t, balance.LimiterConfig{InFlight: -1}, resilience.Limits{}, func(r *limitRig) {
+		api := &limitScript{replies: []map[string]string{limitQuota("Requests", "10", "0", "4s"), {}}}
+		get := limitGet(api)
+		r.do = func(ctx context.Context, q string) (string, error) {
+			s, err := get(ctx, q)
+			if len(api.asked) > 1 {
+				time.Sleep(3 * time.Second)
+			}
+			return s, err
+		}
+		_, err := r.client.Call(r.Context(), "?")
+		require.NoError(r, err)
+		for range 30 {
+			r.go1(resilience.CallOptions{}, nil)
+		}
+		time.Sleep(5 * time.Second)
+		require.Len(r, api.asked, 1+9, "one in fifty is left alone")
 	})
 }
 
