@@ -197,15 +197,30 @@ func TestLimiterCallsThatLeave(t *testing.T) {
 	})
 }
 
-// A call that is let in as its time ends gives its place back.
+// A call that is let in as it leaves gives its place back.
 func TestLimiterLetInTooLate(t *testing.T) {
-	limited(t, balance.LimiterConfig{InFlight: 1, Tenant: 1}, resilience.Limits{RequestsPerMinute: 10_000}, func(r *limitRig) {
-		for range 100 {
-			r.fill(1)
-			r.go1(resilience.CallOptions{Timeout: time.Second}, nil)
-			r.calls.Wait()
+	synctest.Test(t, func(t *testing.T) {
+		pool, err := resilience.NewPool(balance.NewLimiter(balance.LimiterConfig{InFlight: 1, Tenant: 1}))
+		require.NoError(t, err)
+		client, err := resilience.NewClient(pool, resilience.BindStream("m", func(context.Context, string) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) { yield("a", nil) }
+		}))
+		require.NoError(t, err)
+		for range 300 {
+			s, err := client.Call(t.Context(), "?")
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				if s, err := client.Call(ctx, "?"); err == nil {
+					require.NoError(t, s.Close())
+				}
+			})
+			synctest.Wait()
+			cancel()
+			require.NoError(t, s.Close())
+			calls.Wait()
 		}
-		r.fill(1)
 	})
 }
 
