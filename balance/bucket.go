@@ -48,6 +48,9 @@ type bucket struct {
 // staleAfter is for how long what a provider said counts.
 const staleAfter = int64(time.Minute)
 
+// leastSpan bounds how often a guess is made.
+const leastSpan = int64(100 * time.Millisecond)
+
 // driftTime is over what corrections are taken for the doing of others.
 const driftTime = 20 * second
 
@@ -180,13 +183,13 @@ func (b *bucket) learn(a answer) {
 	switch {
 	case b.flows:
 	case b.full == 0 || b.guess:
-		b.full, b.span, b.guess = latest, int64(q.Reset), false
+		b.full, b.span, b.guess = latest, max(int64(q.Reset), leastSpan), false
 	case soonest > b.full+slack(q.Reset):
 		b.flows = true // no window ends later than it did
 	default:
 		b.full = min(b.full, latest)
 	}
-	b.comes, b.newer = used, 0
+	b.comes, b.newer = max(used, q.Limit*float64(b.span)/float64(time.Minute)), 0
 	if used <= 0 {
 		return
 	}

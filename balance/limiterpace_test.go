@@ -296,6 +296,26 @@ func TestLimiterWindowEnds(t *testing.T) {
 	})
 }
 
+// A provider that tells of its limit once, and then no more, stops nobody for
+// long.
+func TestLimiterHeadersThatStop(t *testing.T) {
+	for _, quota := range []map[string]string{
+		limitQuota("Requests", "10", "10", "1ms"), limitQuota("Requests", "10", "0", "1s"), limitQuota("Tokens", "1000", "0", "1ms"),
+	} {
+		limited(t, balance.LimiterConfig{InFlight: -1, Wait: time.Hour}, resilience.Limits{}, func(r *limitRig) {
+			r.do = limitGet(&limitScript{replies: []map[string]string{quota, {}}})
+			_, err := r.client.Call(r.Context(), "?")
+			require.NoError(r, err)
+			start := time.Now()
+			for range 100 {
+				r.go1(resilience.CallOptions{Tokens: 10}, func(err error) { require.NoError(r, err) })
+			}
+			r.calls.Wait()
+			require.LessOrEqual(r, time.Since(start), time.Minute+time.Second)
+		})
+	}
+}
+
 // Limits by windows, limits that others share, and answers that take their time.
 func TestLimiterUsesWhatThereIs(t *testing.T) {
 	const ten = 10.0 // requests a second that are allowed; sixteen come
