@@ -508,7 +508,7 @@ func TestLimiterMemory(t *testing.T) {
 		}
 		n := 200_000
 		switch {
-		case *limitLong:
+		case *long:
 			n = 1_000_000
 		case testing.Short():
 			n = 20_000

@@ -21,7 +21,7 @@ import (
 func TestLimiterLosesNothing(t *testing.T) {
 	by := resilience.Control{Actor: "a test", Reason: "to see"}
 	seeds := uint64(20)
-	if *limitLong {
+	if *long {
 		seeds = 1000
 	}
 	for seed := range seeds {

@@ -2,7 +2,6 @@ package balance
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,7 +42,7 @@ type LimiterConfig struct {
 
 // over returns c with what a section of a configuration file says lying over it.
 func (c LimiterConfig) over(raw json.RawMessage) (LimiterConfig, error) {
-	if err := limiterErrors(settings.Decode(limiterSection, raw, &c)); err != nil {
+	if err := configErrors(settings.Decode(limiterSection, raw, &c)); err != nil {
 		return LimiterConfig{}, err
 	}
 	return c, c.check()
@@ -53,7 +52,7 @@ func (c LimiterConfig) over(raw json.RawMessage) (LimiterConfig, error) {
 func (c LimiterConfig) check() error {
 	problems := settings.Check(limiterSection, c)
 	if len(problems) > 0 {
-		return limiterErrors(problems)
+		return configErrors(problems)
 	}
 	if p := c.moot(limiterSection); p != nil {
 		problems = append(problems, *p)
@@ -63,7 +62,7 @@ func (c LimiterConfig) check() error {
 			problems = append(problems, *p)
 		}
 	}
-	return limiterErrors(problems)
+	return configErrors(problems)
 }
 
 // moot reports a limit of tenants that no tenant could reach.
@@ -104,12 +103,4 @@ func (c LimiterConfig) rules(m *resilience.Model) *limitRules {
 		r.inFlight = int64(limits.Concurrency)
 	}
 	return r
-}
-
-func limiterErrors(problems []settings.Problem) error {
-	var errs []error
-	for _, p := range problems {
-		errs = append(errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
-	}
-	return errors.Join(errs...)
 }

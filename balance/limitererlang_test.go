@@ -65,7 +65,7 @@ func TestPublishedErlang(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d servers, load %v, queue %v", c.servers, c.load, c.queue), func(t *testing.T) {
 			calls, total := 4_000, 2_000_000
-			if *limitLong {
+			if *long {
 				calls, total = 200_000, 10_000_000
 			}
 			cfg := balance.LimiterConfig{InFlight: c.servers, Wait: time.Hour, Queue: 10_000}

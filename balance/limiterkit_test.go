@@ -3,7 +3,6 @@ package balance_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,8 +18,6 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/balance"
 )
-
-var limitLong = flag.Bool("long", false, "run the heavy checks whole")
 
 // A limitRig is a pool of one model with a limiter, on the clock of a test.
 type limitRig struct {
