@@ -231,16 +231,16 @@ func TestLimiterGoesElsewhere(t *testing.T) {
 			Models: map[string]balance.LimiterConfig{"a": {InFlight: 1}, "b": {InFlight: 1}},
 		}))
 		require.NoError(t, err)
-		slow := limitTakes(5 * time.Second)
-		client, err := resilience.NewClient(pool, resilience.BindFunc("a", slow), resilience.BindFunc("b", slow))
+		client, err := resilience.NewClient(pool,
+			resilience.BindFunc("a", limitTakes(time.Minute)), resilience.BindFunc("b", limitTakes(5*time.Second)))
 		require.NoError(t, err)
 		start := time.Now()
 		var calls sync.WaitGroup
-		for _, want := range []time.Duration{5 * time.Second, 6 * time.Second, 11 * time.Second} {
+		for _, want := range []time.Duration{time.Minute, 5 * time.Second, 10 * time.Second} {
 			calls.Go(func() {
 				_, err := client.Call(t.Context(), "?")
 				require.NoError(t, err)
-				require.InDelta(t, want, time.Since(start), float64(10*time.Millisecond), "a's turn, b's after a second, and b's again after that")
+				require.InDelta(t, want, time.Since(start), float64(10*time.Millisecond), "a has room, b has, and neither: a second at a, then b")
 			})
 			time.Sleep(time.Millisecond)
 		}
