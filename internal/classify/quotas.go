@@ -20,19 +20,23 @@ type Quota struct {
 // remaining than there is, is as if absent.
 func Quotas(h http.Header, now time.Time) (requests, tokens Quota) {
 	for k, vs := range h {
-		name := strings.ToLower(k)
-		if len(vs) == 0 || !strings.Contains(name, "ratelimit") || !strings.Contains(name, "remaining") {
+		if len(vs) == 0 || !strings.Contains(k, "atelimit") { // as net/http spells it, or in small letters
 			continue
 		}
+		before, after, ok := strings.Cut(k, "emaining")
+		if !ok || before == "" {
+			continue
+		}
+		twin := func(word string) string { return h.Get(before[:len(before)-1] + word + after) }
 		left, ok := number(vs[0])
-		limit, known := number(twin(h, name, "limit"))
+		limit, known := number(twin("Limit"))
 		if !ok || !known || limit <= 0 || left > limit {
 			continue
 		}
-		reset, _ := instant(twin(h, name, "reset"), h, now)
+		reset, _ := instant(twin("Reset"), h, now)
 		q := Quota{limit, left, reset}
 		to := &requests
-		if strings.Contains(name, "token") {
+		if strings.Contains(k, "oken") {
 			to = &tokens
 		}
 		if to.Limit == 0 || cmp.Or(cmp.Compare(q.Remaining/q.Limit, to.Remaining/to.Limit), cmp.Compare(q.Limit, to.Limit)) < 0 {
