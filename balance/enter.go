@@ -46,7 +46,9 @@ func (r *room) pass(p *permit) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := p.start
-	r.markAt.Store(r.pace.mark(now, r.admitted()))
+	if again := r.pace.mark(now, r.admitted()); again != r.markAt.Swap(again) && r.adaptive() {
+		r.bound(r.adapt.look(now, r.inFlight(), r.most.Swap(0), r.model.Stats))
+	}
 	r.pace.advance(now)
 	r.narrow.Store(r.rules.Load().tenant > 0 || r.pace.on(now))
 	if r.queue.n > 0 && r.queue.next(r.mayEnter) != nil {

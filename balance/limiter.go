@@ -14,11 +14,14 @@ import (
 // [resilience.Feature] and owns the section "limiter".
 //
 // How many may be under way is what [resilience.Limits] says of the model, else
-// LimiterConfig.InFlight, else found by trying: it begins at 20, grows up to 1,000 while it
-// is in use and calls succeed, quickly as long as calls wait and answers take no
-// longer than they did, and shrinks when more than about one in twenty times out
-// or is answered as overloaded, or when the first chunks of streams come twice as
-// late as within the last minutes.
+// LimiterConfig.InFlight, else found: nothing is refused without a sign of
+// trouble. When answers take half as long again as in the best minute of the last
+// half hour, or none come, a limit is in force of twice what was under way while
+// all was well, or of what the answers a second need by Little's law if that is
+// more, so that answers may become longer. When more than about one in
+// twenty times out or is answered as overloaded, it is 0.7 of what was under way,
+// and 0.9 when the first chunks of streams come twice as late; from there it
+// grows, slowly for a minute, and goes when it is not in use any more.
 //
 // The pace is what Limits says, what the provider says in the headers of its
 // answers, and, after rate limits that these do not account for, what proves to

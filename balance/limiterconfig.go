@@ -16,8 +16,8 @@ const limiterSection = "limiter"
 // field means the default that is named beside it.
 type LimiterConfig struct {
 	// InFlight is how many attempts a model may have under way, where
-	// [resilience.Limits] does not say. Zero means that it is found by trying,
-	// negative that there is no limit.
+	// [resilience.Limits] does not say. Zero means that it is found where there
+	// is trouble, negative that there is no limit.
 	InFlight int `json:"inFlight" off:"yes" zero:"adaptive"`
 
 	// Wait is how long a call waits for room, at most; a tenth of that while it

@@ -25,6 +25,7 @@ type room struct {
 	_       [64]byte      // what every call writes, apart from the rest
 	state   atomic.Uint64 // attempts admitted so far, and under way in the lowest bits
 	limit   atomic.Int64
+	most    atomic.Int64 // under way, since the latest look
 	waiting atomic.Int32
 	narrow  atomic.Bool  // requests are paced or tenants counted
 	markAt  atomic.Int64 // when the next mark is due
@@ -46,6 +47,7 @@ type room struct {
 type permit struct {
 	start   int64
 	number  uint64 // of the attempts admitted
+	under   int64  // way, itself included
 	tenant  string
 	counted bool // by tenant
 	spent   bool // what follows was reserved
@@ -114,7 +116,10 @@ func (r *room) begun(c *resilience.Call, p permit) {
 	rq, tk := c.Quotas()
 	r.mu.Lock()
 	r.hear(&p, now, [resources]resilience.Quota{rq, tk})
-	r.adapt.chunk(p.start, now, r.used())
+	if r.adaptive() {
+		r.adapt.answer(now, float64(now-p.start))
+		r.adapt.chunk(p.start, now, r.inFlight())
+	}
 	r.settle(now)
 	r.mu.Unlock()
 	c.OnEnd(func(err error) {
@@ -141,7 +146,10 @@ func (r *room) grab(p *permit, limit int64) bool {
 			return false
 		}
 		if r.state.CompareAndSwap(s, s+1<<inFlightBits+1) {
-			p.number = s>>inFlightBits + 1
+			p.number, p.under = s>>inFlightBits+1, n+1
+			if n >= r.most.Load() {
+				r.most.Store(n + 1)
+			}
 			if n+1 == limit {
 				r.flag()
 			}
@@ -192,7 +200,7 @@ func (r *room) full() bool {
 }
 
 // used reports whether the adaptive limit is in use.
-func (r *room) used() bool { return 2*r.inFlight() >= int64(r.adapt.limit) }
+func (r *room) used() bool { return float64(2*r.inFlight()) >= r.adapt.limit }
 
 // unsent takes in that the attempt came to nothing before it was sent.
 func (r *room) unsent(p *permit) {
@@ -227,10 +235,13 @@ func (r *room) ended(c *resilience.Call, p *permit, err error, now int64) {
 	r.judge(c, p, err, now, [resources]resilience.Quota{}, false)
 }
 
+// crowd is how many were under way with an attempt.
+func (r *room) crowd(p *permit) int64 { return max(p.under, r.most.Load()) }
+
 // curious reports whether a success is news: of tokens that were reserved, of a
-// pause that did not hold, or that more may be under way.
+// pause that did not hold, or of a model that is busy.
 func (r *room) curious(p *permit) bool {
-	return p.spent && (r.counts.Load() || p.lastResort) || r.adaptive() && 2*r.inFlight() >= r.limit.Load()
+	return p.spent && (r.counts.Load() || p.lastResort) || r.inFlight() >= plenty/2 && r.adaptive()
 }
 
 func (r *room) adaptive() bool { return r.rules.Load().inFlight == 0 }
@@ -242,15 +253,20 @@ func (r *room) judge(c *resilience.Call, p *permit, err error, now int64, said [
 	switch kind := resilience.KindOf(err); {
 	case err == nil:
 		r.pace.answered(p.start)
-		if r.adaptive() && r.used() {
-			r.adapt.grow(p.start, now, whole, r.queue.n > 0)
+		if r.adaptive() {
+			if whole {
+				r.adapt.answer(now, float64(now-p.start))
+			}
+			if r.used() {
+				r.adapt.grow(now)
+			}
 		}
 	case kind == resilience.RateLimited:
 		r.throttled(p, now, resilience.RetryAfter(err), said)
 	case kind == resilience.Overloaded:
-		r.adapt.drop(p.start, now, r.admitted(), busyWeight)
-	case kind == resilience.TimedOut && c.Against(err):
-		r.adapt.drop(p.start, now, r.admitted(), hungWeight)
+		r.adapt.drop(p.start, now, r.crowd(p), r.admitted(), busyWeight)
+	case kind == resilience.TimedOut && c.Against(err) && float64(2*r.crowd(p)) >= r.adapt.limit:
+		r.adapt.drop(p.start, now, r.crowd(p), r.admitted(), hungWeight)
 	}
 	r.settle(now)
 }
@@ -286,19 +302,30 @@ func (r *room) throttled(p *permit, now int64, after time.Duration, said [resour
 // settle puts what has changed into effect. The caller has mu.
 func (r *room) settle(now int64) {
 	rules := r.rules.Load()
-	limit := int64(r.adapt.limit)
 	switch {
 	case rules.inFlight > 0:
-		limit = rules.inFlight
+		r.bound(rules.inFlight)
 	case rules.inFlight < 0:
-		limit = unlimited
+		r.bound(unlimited)
+	default:
+		r.bound(r.adapt.inForce(now))
 	}
-	r.limit.Store(limit)
 	r.pace.advance(now)
 	r.counts.Store(r.pace.counts())
 	r.narrow.Store(rules.tenant > 0 || r.pace.on(now))
 	r.serve(now, nil)
 	r.flag()
+}
+
+// bound puts a limit into force.
+func (r *room) bound(limit int64) {
+	if r.limit.Swap(limit) == limit {
+		return
+	}
+	if limit == unlimited {
+		limit = 0
+	}
+	r.model.SetCapacity(limit)
 }
 
 // take admits an attempt if there is room for it now, and returns otherwise how
