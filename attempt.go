@@ -185,7 +185,7 @@ func (a *attempt) end(kind Kind, against bool) {
 	if n != nil && n.firstChunk > 0 {
 		took = int64(n.firstChunk) // how long an answer is, is the request's doing
 	}
-	if kind == Canceled && a.call.lost() {
+	if kind == Canceled && a.call.lost() != nil {
 		m.atLeast(now, took)
 	}
 	m.record(now, took, kind, against)

@@ -18,8 +18,8 @@ func (a *attempt) explain(err error) (Kind, error) {
 		e.ended = ended
 		return Canceled, e
 	}
-	if c.lost() {
-		return Canceled, a.failed(Canceled, err, errLost.Error())
+	if why := c.lost(); why != nil {
+		return Canceled, a.failed(Canceled, err, why.Error())
 	}
 	if a.abandoned() && (errors.Is(err, errAbandoned) || KindOf(err) == Canceled) {
 		return Canceled, a.failed(Canceled, errAbandoned, errAbandoned.Error())
@@ -83,11 +83,11 @@ func (c *Call) ranOut(ctx context.Context) *Error {
 		e.Model = c.model.id
 	}
 	cause, late := e.Err.(*timeoutError)
-	switch ended := c.lead().parent.Err(); {
+	switch ended, lost := c.lead().parent.Err(), c.lost(); {
 	case ended != nil:
 		e.ended, e.reason = ended, endedBy(ended)
-	case c.lost():
-		e.reason = errLost.Error()
+	case lost != nil:
+		e.reason = lost.Error()
 	case late:
 		e.Kind, e.reason = TimedOut, cause.Error()
 	}

@@ -18,7 +18,7 @@ type fork struct {
 	base  uint16 // attempts of lead when the lane began
 
 	hedge bool
-	lost  atomic.Bool // another answered first
+	lost  atomic.Pointer[error] // why nobody waits for it any more
 }
 
 // fork makes a call that is a lane of this one, at its present model.
@@ -85,10 +85,14 @@ func (c *Call) forked() *fork {
 	return f
 }
 
-// lost reports whether another lane has answered.
-func (c *Call) lost() bool {
-	f := c.forked()
-	return f != nil && f.lost.Load()
+// lost returns why nobody waits for this lane any more, nil while somebody does.
+func (c *Call) lost() error {
+	if f := c.forked(); f != nil {
+		if why := f.lost.Load(); why != nil {
+			return *why
+		}
+	}
+	return nil
 }
 
 // merge adds to what the call knows what one of its lanes has learnt.

@@ -28,6 +28,7 @@ type Race struct {
 	timers   []*time.Timer
 	won      *fork
 	taken    bool // its response is the call's
+	failed   error
 	over     bool // nobody waits for an answer any more
 	others   int  // lanes that run on goroutines of their own
 	panicked *panicked
@@ -39,6 +40,7 @@ type panicked struct{ value any }
 
 var (
 	errLost   = errors.New("another answer came first")
+	errLeft   = errors.New("left when the call failed")
 	errGoexit = errors.New("runtime.Goexit in a lane of a race")
 )
 
@@ -66,6 +68,9 @@ func (r *Route) Race(ctx context.Context, next Handler, lead func(*Race) error) 
 		x.taken = true
 		r.Call().adopt(x.won)
 		return nil
+	case x.failed != nil:
+		x.forsake(&Error{Kind: Canceled, Err: errLeft, reason: errLeft.Error()})
+		return x.failed
 	case x.others > 0:
 		ended := r.Call().ranOut(ctx)
 		ended.refused = false
@@ -120,7 +125,20 @@ func outrun() *Error {
 }
 
 // Over reports whether there is nothing left to run for.
-func (x *Race) Over() bool { return x.won != nil || x.over || x.panicked != nil }
+func (x *Race) Over() bool {
+	return x.won != nil || x.over || x.panicked != nil || x.failed != nil
+}
+
+// Fail ends the race with err, unless it is over: what is under way is canceled
+// as if there were an answer.
+func (x *Race) Fail(err error) {
+	if x.Over() {
+		return
+	}
+	x.failed = err
+	x.cancel()
+	x.signal()
+}
 
 // Lanes counts the attempts that are under way.
 func (x *Race) Lanes() int { return len(x.under) }
@@ -294,11 +312,15 @@ func (x *Race) cancel() {
 	for _, t := range x.timers {
 		t.Stop()
 	}
-	ended := x.ctx.Err() != nil // then that is what ends them
+	why := &errLost
+	if x.failed != nil {
+		why = &errLeft
+	}
+	if x.ctx.Err() != nil { // that is what ends them
+		why = nil
+	}
 	for _, f := range x.under {
-		if !ended {
-			f.lost.Store(true)
-		}
+		f.lost.CompareAndSwap(nil, why)
 		f.call.cancel()
 	}
 }
@@ -314,7 +336,10 @@ func (x *Race) signal() {
 func (x *Race) wait() {
 	for {
 		x.mu.Lock()
-		done := x.Over() || x.others == 0
+		done := x.Over()
+		if !done && x.others == 0 {
+			done, x.over = true, true // no timer starts another any more
+		}
 		x.mu.Unlock()
 		if done {
 			return
