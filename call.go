@@ -149,6 +149,9 @@ func (c *Call) Remaining() int {
 // it is the attempt's end, so that layers need not read the clock again.
 func (c *Call) Clock() time.Duration { return time.Duration(c.clock) }
 
+// Streams reports whether the call's answers are streams.
+func (c *Call) Streams() bool { return c.streams }
+
 // Running reports whether the answer is a stream that goes on. OnEnd then calls
 // fn once with its outcome, at once if it is over, on the goroutine that reads
 // it. Layers use both after their next has returned without an error.

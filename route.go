@@ -107,15 +107,30 @@ func (r *Route) Broke() error {
 // layers below do not count on one.
 func (r *Route) Last() { r.Call().record().last = true }
 
-// Others counts the models that Next could still return.
-func (r *Route) Others() int {
-	n := 0
+// Others reports whether Next could still return a model.
+func (r *Route) Others() bool {
 	for _, e := range r.table.entries {
 		if r.Call().usable(e, false) {
-			n++
+			return true
 		}
 	}
-	return n
+	return false
+}
+
+// Load is how many attempts are under way, and how many there is room for, at
+// the models that the call may go to or has tried, nothing holds, and whose
+// capacity is known. One that is more than full counts as full. Room is 0 if it
+// is not known of any.
+func (r *Route) Load() (busy, room int64) {
+	for _, e := range r.table.entries {
+		n := e.model.Capacity()
+		if n <= 0 || !e.model.free(r.clock) || r.opts != nil && !e.model.has(r.opts.Require) {
+			continue
+		}
+		busy += min(e.model.InFlight(), n)
+		room += n
+	}
+	return busy, room
 }
 
 // Larger restricts the call to models whose context window is larger than that

@@ -1,34 +1,95 @@
-// Package fallback moves a call on to other models when one fails it.
+// Package fallback moves a call on to other models when one fails it, or is
+// slow.
 //
-// Models are tried one at a time: tier by tier, within a tier in the order of
-// the pool's picker or, without one, of binding. A model that something holds
-// is skipped and costs no time. No model is tried twice in one call, so there
-// are no cycles.
+// A [Strategy] says how models are gone through. In all of them tiers come in
+// order, and within a tier the pool's picker chooses or, without one, the order
+// of binding; Weighted and Random choose by themselves. A model that something
+// holds is skipped and costs no time. No model is tried twice in one call, so
+// there are no cycles.
 //
 // Whether a failure moves the call on goes by the table of [resilience.Kind].
 // Each move after a failure that reached a provider takes one of the call's
 // extra attempts; see [resilience.Route.Extra].
+//
+// # Hedging
+//
+// With Hedged a further model, of another provider if there is one, starts
+// beside one that has not answered after a delay; of a stream the first chunk is
+// the answer. The first answer counts and the others are canceled. A hedge takes
+// one of the call's extra attempts and one of the pool's retry budget. There is
+// none with [resilience.CallOptions].Once, while a stream is being rescued, and
+// where the call has no other model.
+//
+// Without HedgeAfter the delay is learnt for each [resilience.Model] name and
+// operation, streams apart: such a percentile of the last five minutes that
+// hedges come to HedgeShare of the calls. There is no hedge before a hundred
+// calls are known, and never more than twice the share, whatever becomes slow.
+//
+// Hedges stop where they do no good: while the models are busy to more than a
+// third, as far as their capacity is known; for ten seconds, or as long as the
+// provider asks, up to a minute, after any answer that is RateLimited or
+// Overloaded; and where it is the request that is slow and not the model. Of the
+// last kind are requests of which the other model makes no quick work either:
+// too few of the hedges that fired answered within the delay. Then one call in
+// twenty is still hedged, to notice a change.
 package fallback
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"time"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
+// section is the name of the feature's part of a configuration file.
+const section = "fallback"
+
+// A Strategy is a way of going through models.
+type Strategy string
+
+// The strategies.
+const (
+	Sequential Strategy = "sequential" // one at a time
+	Parallel   Strategy = "parallel"   // Width at once; the first answer wins
+	Weighted   Strategy = "weighted"   // one at a time, drawn by weight, errors and latency
+	Random     Strategy = "random"     // one at a time, drawn evenly
+	Hedged     Strategy = "hedged"     // sequential, but another starts beside one that is slow
+)
+
 // Config configures a [Manager]. The zero value is ready to use.
 type Config struct {
-	Limit      int  `json:"limit" zero:"all"` // models per call; 0 means all
-	LastResort bool `json:"lastResort"`       // when all else failed, try held models too; it keeps no load from them
-	Filtered   bool `json:"filtered"`         // what one model's filter refused may go to another
+	Strategy Strategy `json:"strategy" default:"sequential" oneof:"sequential parallel weighted random hedged"`
+	Limit    int      `json:"limit" zero:"all"` // models per call; 0 means all
+
+	// Width is how many models Parallel asks at once. Each further one takes one
+	// of the call's extra attempts. Where one fails the next takes its place.
+	Width int `json:"width" default:"2" min:"1" max:"8" off:"no"`
+
+	// HedgeAfter is the delay before a hedge; learnt if it is 0, or negative in an
+	// override. HedgeShare is the share of calls that learnt delays let be
+	// hedged. Hedges is how many there are for a call at most, each one delay
+	// after the one before.
+	HedgeAfter time.Duration `json:"hedgeAfter" min:"1ms" zero:"learnt"`
+	HedgeShare float64       `json:"hedgeShare" default:"0.05" max:"0.5" off:"no"`
+	Hedges     int           `json:"hedges" default:"2" max:"4" off:"no"`
+
+	LastResort bool `json:"lastResort"` // when all else failed, try held models too; it keeps no load from them
+	Filtered   bool `json:"filtered"`   // what one model's filter refused may go to another
 
 	// ObserveOnly tries one model, and reports where the call would have gone
 	// on as an EventFallback with Would set.
 	ObserveOnly bool `json:"observeOnly"`
 
+	// StandIns says, by name or ID, which models may stand in for one that a
+	// call is restricted to by [resilience.CallOptions].Model, in order, where
+	// the call names no Fallbacks itself. What stands in for a stand-in does not
+	// count. It is for all operations.
+	StandIns map[string][]string `json:"standIns,omitempty"`
+
+	// Ops lies over the fields above, by operation: what is not zero there
+	// counts.
 	Ops map[string]Config `json:"ops,omitempty"`
 
 	// On decides whether another model gets the call after err. Nil means the
@@ -45,9 +106,11 @@ func Wrap[Req, Resp any](cfg Config, callers ...resilience.ModelCaller[Req, Resp
 
 // A Manager is the fallback feature.
 type Manager struct {
-	given Config
-	pool  *resilience.Pool
-	live  live
+	given   Config
+	pool    *resilience.Pool
+	live    live
+	classes classes
+	quiet   quiet
 }
 
 // New returns a manager.
@@ -56,7 +119,7 @@ func New(cfg Config) *Manager { return &Manager{given: cfg} }
 // Install implements [resilience.Feature].
 func (f *Manager) Install(s *resilience.Setup) error {
 	if f.pool != nil {
-		return &resilience.ConfigError{Path: "fallback", Problem: "this manager belongs to another pool"}
+		return &resilience.ConfigError{Path: section, Problem: "this manager belongs to another pool"}
 	}
 	commit, err := f.prepare(nil)
 	if err != nil {
@@ -64,8 +127,10 @@ func (f *Manager) Install(s *resilience.Setup) error {
 	}
 	commit()
 	f.pool = s.Pool()
-	s.Configure("fallback", f.prepare)
+	s.Configure(section, f.prepare)
 	s.Route(f.route)
+	s.StandIns(f.standIns)
+	s.Observe(func(_ context.Context, e resilience.Event) { f.quiet.heed(f.pool.Now(), e.Err) }, resilience.EventRetry)
 	return nil
 }
 
@@ -74,100 +139,16 @@ func (f *Manager) Install(s *resilience.Setup) error {
 func (f *Manager) prepare(raw json.RawMessage) (func(), error) {
 	cfg := f.given
 	if raw != nil {
-		if err := problems(settings.Decode("fallback", raw, &cfg)); err != nil {
+		if err := configErrors(settings.Decode(section, raw, &cfg)); err != nil {
 			return nil, err
 		}
 	}
-	if err := problems(settings.Check("fallback", &cfg)); err != nil {
+	if err := configErrors(check(&cfg)); err != nil {
 		return nil, err
 	}
 	next := newPlan(cfg)
 	return func() { f.live.Store(next) }, nil
 }
 
-func problems(list []settings.Problem) error {
-	var errs []error
-	for _, p := range list {
-		errs = append(errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
-	}
-	return errors.Join(errs...)
-}
-
 // String returns the settings in effect.
 func (f *Manager) String() string { return f.live.Load().text }
-
-// route goes through models until one answers.
-func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilience.Handler) error {
-	c := r.Call()
-	cfg := f.live.Load().of(c.Op())
-	first := r.Broke() // decides the call's kind; see moves
-	if first != nil && !cfg.moves(first, resilience.KindOf(first), false) {
-		return first
-	}
-	unknown := false
-	for tried := r.Tried() + 1; ; tried++ {
-		if r.Next(ctx, false) == nil && (!cfg.LastResort || r.Next(ctx, true) == nil) {
-			if first == nil {
-				return r.None()
-			}
-			return first
-		}
-		more := true
-		if tried == cfg.Limit || cfg.ObserveOnly {
-			more = r.Others() > 0
-			r.Last()
-		}
-		err := next(ctx, c)
-		if err == nil {
-			return nil
-		}
-		if first == nil || says(first) == 0 {
-			first = err
-		}
-		kind := resilience.KindOf(err)
-		if ctx.Err() != nil || c.Left() <= 0 {
-			return err
-		}
-		if !cfg.moves(err, kind, tried == 1) || kind == resilience.Unknown && unknown {
-			return first
-		}
-		unknown = unknown || kind == resilience.Unknown
-		if kind == resilience.TooLong {
-			r.Larger()
-		}
-		if tried == cfg.Limit || cfg.ObserveOnly || c.Remaining() == 0 && !cfg.LastResort || !r.Extra(err) {
-			if cfg.ObserveOnly && more {
-				c.Pool().Emit(ctx, resilience.Event{
-					Kind: resilience.EventFallback, Model: c.Model(), From: c.Model().ID(), Err: err, Would: true,
-				})
-			}
-			return first
-		}
-	}
-}
-
-// says returns 0 for kinds that say nothing about what to do next.
-func says(err error) resilience.Kind {
-	switch k := resilience.KindOf(err); k {
-	case resilience.Rejected, resilience.Unknown:
-		return 0
-	default:
-		return k
-	}
-}
-
-// moves reports whether another model should get the call.
-func (cfg *Config) moves(err error, kind resilience.Kind, first bool) bool {
-	switch {
-	case kind == resilience.Canceled:
-		return false
-	case cfg.On != nil:
-		return cfg.On(err)
-	case kind == resilience.Invalid:
-		return !first // the request suited the first model, so it is this one's parameters
-	case kind == resilience.Filtered:
-		return cfg.Filtered
-	default:
-		return kind.Elsewhere()
-	}
-}

@@ -309,7 +309,8 @@ func TestReload(t *testing.T) {
 	require.NoError(t, w.Pool().Reload(t.Context(), []byte(`{"fallback": {"limit": 2}}`), by))
 	_, err = w.Call(t.Context(), "?")
 	require.NoError(t, err)
-	require.Contains(t, w.Pool().Stack(), "route    fallback limit=2 lastResort=false filtered=false observeOnly=false")
+	require.Contains(t, w.Pool().Stack(), "route    fallback strategy=sequential limit=2 width=2 hedgeAfter=learnt hedgeShare=0.05 hedges=2 "+
+		"lastResort=false filtered=false observeOnly=false")
 	require.NoError(t, w.Pool().Reload(t.Context(), []byte(`{}`), by))
 	_, err = w.Call(t.Context(), "?")
 	require.Error(t, err, "an absent section is as it was given")

@@ -1,8 +1,15 @@
 package fallback
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 
+	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -11,29 +18,135 @@ type live struct{ atomic.Pointer[plan] }
 
 // plan is a Config with each operation's overrides laid over it.
 type plan struct {
-	base Config
-	ops  map[string]*Config
-	text string
+	base     rules
+	ops      map[string]*rules
+	standIns map[string][]string
+	known    sync.Once // that stand-ins were looked for among the models
+	text     string
+}
+
+// rules are a Config for one operation.
+type rules struct {
+	Config
+	picker resilience.Picker // instead of the pool's
+	plain  bool              // one model at a time
 }
 
 func newPlan(cfg Config) *plan {
-	p := &plan{base: cfg, text: settings.Describe(cfg)}
-	settings.Fill(&p.base)
+	p := &plan{text: settings.Describe(cfg), standIns: cfg.StandIns}
+	settings.Fill(&cfg)
+	p.base = newRules(cfg)
 	if len(cfg.Ops) > 0 {
-		p.ops = map[string]*Config{}
+		p.ops = map[string]*rules{}
 	}
 	for op, over := range cfg.Ops {
-		both := settings.Overlay(p.base, over)
-		p.ops[op] = &both
+		r := newRules(settings.Overlay(cfg, over))
+		p.ops[op] = &r
 	}
 	return p
 }
 
-func (p *plan) of(op string) *Config {
+func newRules(cfg Config) rules {
+	r := rules{Config: cfg}
+	switch cfg.Strategy {
+	case Weighted:
+		r.picker = weighted{}
+	case Random:
+		r.picker = random{}
+	}
+	r.plain = cfg.ObserveOnly || cfg.Strategy != Hedged && (cfg.Strategy != Parallel || cfg.Width == 1)
+	return r
+}
+
+func (p *plan) of(op string) *rules {
 	if len(p.ops) > 0 {
-		if cfg := p.ops[op]; cfg != nil {
-			return cfg
+		if r := p.ops[op]; r != nil {
+			return r
 		}
 	}
 	return &p.base
+}
+
+// check returns what is wrong with cfg.
+func check(cfg *Config) []settings.Problem {
+	list := settings.Check(section, cfg)
+	for _, op := range slices.Sorted(maps.Keys(cfg.Ops)) {
+		if len(cfg.Ops[op].StandIns) > 0 {
+			list = append(list, settings.Problem{
+				Path:    settings.Join(section+".ops", op) + ".standIns",
+				Problem: "stand-ins are for all operations; set them beside ops",
+			})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.StandIns)) {
+		path := settings.Join(section+".standIns", name)
+		if name == "" {
+			list = append(list, settings.Problem{Path: path, Problem: "empty name"})
+		}
+		others := cfg.StandIns[name]
+		for i, other := range others {
+			var problem string
+			switch first := slices.Index(others, other); {
+			case other == "":
+				problem = "empty name"
+			case other == name:
+				problem = "is a cycle: a model does not stand in for itself"
+			case first < i:
+				problem = fmt.Sprintf("is a cycle: %q is tried already, as standIns[%d]", other, first)
+			default:
+				continue
+			}
+			list = append(list, settings.Problem{Path: fmt.Sprintf("%s[%d]", path, i), Problem: problem})
+		}
+	}
+	return list
+}
+
+func configErrors(list []settings.Problem) error {
+	var errs []error
+	for _, p := range list {
+		errs = append(errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
+	}
+	return errors.Join(errs...)
+}
+
+// standIns says what stands in for a model.
+func (f *Manager) standIns(model string) []string {
+	p := f.live.Load()
+	if len(p.standIns) == 0 {
+		return nil
+	}
+	p.known.Do(func() { f.unknown(p) })
+	return p.standIns[model]
+}
+
+// unknown warns of names that no model has, once somebody calls: only then are
+// all clients there, from whose bindings a pool may learn its models.
+func (f *Manager) unknown(p *plan) {
+	known := map[string]bool{}
+	for _, m := range f.pool.Models() {
+		known[m.ID()], known[m.Name()] = true, true
+	}
+	warn := func(path, name string) {
+		if known[name] {
+			return
+		}
+		problem := "no model has this ID or name"
+		if near := settings.Nearest(name, slices.Sorted(maps.Keys(known))); near != "" {
+			problem += fmt.Sprintf("; did you mean %q?", near)
+		}
+		f.warn(&resilience.ConfigError{Path: path, Problem: problem})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.standIns)) {
+		path := settings.Join(section+".standIns", name)
+		warn(path, name)
+		for i, other := range p.standIns[name] {
+			warn(fmt.Sprintf("%s[%d]", path, i), other)
+		}
+	}
+}
+
+func (f *Manager) warn(problem error) {
+	f.pool.Log().Warn("a stand-in that there is not", "problem", problem.Error())
+	f.pool.Emit(context.Background(), resilience.Event{Kind: resilience.EventWarning, Reason: problem.Error()})
 }

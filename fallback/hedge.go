@@ -1,0 +1,155 @@
+package fallback
+
+import (
+	"context"
+	"time"
+
+	"github.com/cmmv-hive/resilience"
+)
+
+// hedge is a call whose present model may get others beside it.
+type hedge struct {
+	*way
+	class *class
+	ctx   context.Context
+	model *resilience.Model
+	began time.Duration // on the pool's clock
+	delay time.Duration
+
+	fired   int
+	firedAt time.Duration // the first of them
+	won     bool          // one of them
+	useful  bool          // it was as quick as it normally is
+	moved   bool          // the model failed while another was under way
+}
+
+// hedged tries one model at a time, and others beside one that is slow.
+func hedged(ctx context.Context, w way) error {
+	c := w.r.Call()
+	for w.pick(ctx) {
+		class := w.f.classes.of(c, c.Model())
+		began := c.Clock()
+		delay := w.delay(class, began)
+		if delay > 0 {
+			h := hedge{way: &w, class: class, ctx: ctx, model: c.Model(), began: began, delay: delay}
+			err := w.r.Race(ctx, w.next, h.lead)
+			h.judge(err)
+			if err == nil {
+				return nil
+			}
+			if !w.goesOn(ctx) {
+				return err
+			}
+			continue
+		}
+		err := w.next(ctx, c)
+		if err == nil || resilience.KindOf(err) == resilience.TimedOut {
+			class.record(c.Clock(), c.Clock()-began)
+		}
+		if err == nil {
+			return nil
+		}
+		if !w.moves(ctx, err, w.tried == 1) {
+			break
+		}
+	}
+	return w.first
+}
+
+// delay is after how long the call's model gets another beside it, 0 for never.
+func (w *way) delay(class *class, now time.Duration) time.Duration {
+	busy := class.load.sample(now, w.r)
+	d := class.after(now, w.rules)
+	if d == 0 || busy > busiest || w.last() || w.r.Call().Options().Once || w.f.quiet.at(now) || !w.r.Others() ||
+		!class.worth.asks() {
+		return 0
+	}
+	class.allowance.earn(w.rules.HedgeShare)
+	return d
+}
+
+// lead is the lane of the model that the call is at.
+func (h *hedge) lead(x *resilience.Race) error {
+	first := h.tried == 1
+	x.After(h.delay, h.beside)
+	err := x.Try(false)
+	h.record(err)
+	switch {
+	case err == nil || x.Over():
+		return err
+	case x.Lanes() == 0: // what comes now may have others beside it, too
+		h.again = h.moves(h.ctx, err, first)
+		return h.first
+	case !h.moves(h.ctx, err, first):
+		if h.final {
+			x.Fail(h.first)
+		}
+		return h.first
+	}
+	h.moved = true
+	to := h.move(x)
+	if to == nil {
+		h.again = true
+		return h.first
+	}
+	h.tell(h.ctx, resilience.Event{Kind: resilience.EventFallback, From: h.model.ID(), To: to.ID(), Model: to})
+	return h.lane(h.ctx, x, false)
+}
+
+// record takes in how long the model took: a failure only if it ran out of time,
+// for others say nothing of that. One that another overtook took longer still.
+func (h *hedge) record(err error) {
+	if err == nil || h.won || resilience.KindOf(err) == resilience.TimedOut {
+		now := h.f.pool.Now()
+		h.class.record(now, now-h.began)
+	}
+}
+
+// beside is the lane of a hedge. It tries one model: where that fails the next
+// hedge takes its place, or the lead.
+func (h *hedge) beside(x *resilience.Race) error {
+	now := h.f.pool.Now()
+	if x.Over() || x.Lanes() == 0 || h.last() || !h.r.Others() || h.f.quiet.at(now) || h.class.load.value() > busiest ||
+		h.rules.HedgeAfter <= 0 && !h.class.allowance.take() || !h.r.Beside(true) {
+		return nil
+	}
+	m := h.move(x)
+	if m == nil {
+		return nil
+	}
+	h.fired++
+	if h.fired == 1 {
+		h.firedAt = now
+	}
+	if h.fired < h.rules.Hedges {
+		x.After(h.delay, h.beside)
+	}
+	h.tell(h.ctx, resilience.Event{
+		Kind: resilience.EventHedge, From: h.model.ID(), To: m.ID(), Model: m, Duration: now - h.began,
+	})
+	normal := max(h.delay, h.f.classes.of(h.r.Call(), m).learnt())
+	err := x.Try(true)
+	switch {
+	case err == nil:
+		h.won, h.useful = true, h.f.pool.Now()-now <= normal
+	case !x.Over() && h.failed(err) == resilience.Unknown:
+		h.unknown = true
+	}
+	return err
+}
+
+// judge learns of what use hedges were.
+func (h *hedge) judge(err error) {
+	if h.fired == 0 || h.moved {
+		return
+	}
+	took := h.f.pool.Now() - h.firedAt
+	switch {
+	case err == nil && h.won && h.useful:
+		h.class.worth.learn(useful, h.fired)
+	case err == nil && !h.won && took <= h.delay:
+		h.class.worth.learn(idle, h.fired)
+	case err == nil || resilience.KindOf(err) == resilience.TimedOut:
+		h.class.worth.learn(slow, h.fired)
+	}
+}
