@@ -414,7 +414,9 @@ func TestHedgesAreBoundedWhenAllIsSlow(t *testing.T) {
 		wait := atomic.Int64{}
 		wait.Store(int64(100 * ms))
 		hedges := 0
-		both := func(ctx context.Context, req string) (string, error) { return takes(time.Duration(wait.Load()), "")(ctx, req) }
+		both := func(ctx context.Context, req string) (string, error) {
+			return takes(time.Duration(wait.Load()), "")(ctx, req)
+		}
 		c := race(t, fallback.Config{Strategy: fallback.Hedged, Hedges: 1}, []ask{both, both})
 		call := func(n int) {
 			for range n {
