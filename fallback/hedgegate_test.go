@@ -34,6 +34,7 @@ type served struct {
 // serve sends Poisson arrivals to 50 servers that each work on one request at a
 // time, for an exponential time with a mean of 100 ms.
 func serve(t *testing.T, load float64, span time.Duration) (s served) {
+	t.Helper()
 	const (
 		servers = 50
 		mean    = 100 * ms
@@ -102,6 +103,9 @@ func serve(t *testing.T, load float64, span time.Duration) (s served) {
 			})
 		}
 		calls.Wait()
+		synctest.Wait() // for those that lost
+		mu.Lock()
+		defer mu.Unlock()
 		s.busy = float64(working) / float64(span) / servers
 	})
 	return s
@@ -113,7 +117,7 @@ func TestPublishedHedgeGate(t *testing.T) {
 	const third = 1. / 3
 	crossing, load, share := 0.0, 0.0, 1.0
 	for _, offered := range []float64{.1, .2, .25, .28, .3, .31, .32, .33, .34, .35, .36, .4, .45} {
-		s := serve(t, offered, time.Duration(size(1200, 90))*time.Second)
+		s := serve(t, offered, time.Duration(size(t, 1200, 90))*time.Second)
 		now := float64(s.hedged) / float64(max(s.slow, 1))
 		t.Logf("load offered %.2f, measured %.3f: %.1f %% of %d slow calls hedged, %.2f %% of all", offered, s.busy, 100*now, s.slow, 100*float64(s.hedged)/float64(s.asked))
 		if share >= .5 && now < .5 {

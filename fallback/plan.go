@@ -131,7 +131,7 @@ func (f *Manager) unknown(p *plan) {
 		if known[name] {
 			return
 		}
-		problem := "no model has this ID or name"
+		problem := fmt.Sprintf("no model has the ID or name %q", name)
 		if near := settings.Nearest(name, slices.Sorted(maps.Keys(known))); near != "" {
 			problem += fmt.Sprintf("; did you mean %q?", near)
 		}

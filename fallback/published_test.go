@@ -20,8 +20,13 @@ import (
 
 var long = flag.Bool("long", false, "run the checks that are too heavy for the default suite")
 
-// size is how many of n are enough for the default suite.
-func size(n, short int) int {
+// size is how many of n are enough for the default suite. With -short there is
+// none of it.
+func size(t *testing.T, n, short int) int {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	if *long {
 		return n
 	}
@@ -184,7 +189,7 @@ func TestPublishedTailAtScale(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				samples := newKeys(t, tc.cfg).look(t, size(2_000_000, 200_000), all)
+				samples := newKeys(t, tc.cfg).look(t, size(t, 2_000_000, 200_000), all)
 				got, extra := beyond(samples, rank), extras(samples)
 				t.Logf("published: TailAtScale, %s: measured %.1f ms at %.2f %% more, reference %.1f ms, target %s",
 					tc.name, got, 100*extra, tc.reference, tc.target)
@@ -206,7 +211,7 @@ func TestPublishedTailAtScale(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeys(t, tc.cfg)
 				var even, tilted []sample
-				for range size(40, 3) {
+				for range size(t, 40, 3) {
 					time.Sleep(7 * time.Minute) // all forgotten
 					for range 2 {
 						k.look(t, 10_000, none)

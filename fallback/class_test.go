@@ -1,0 +1,135 @@
+package fallback
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience"
+)
+
+func TestClassesAreBounded(t *testing.T) {
+	f := New(Config{Strategy: Hedged})
+	pool, err := resilience.NewPool(f)
+	require.NoError(t, err)
+	client, err := resilience.NewClient(pool, resilience.BindFunc("a", func(context.Context, string) (string, error) { return "", nil }))
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for lane := range 4 {
+		wg.Go(func() {
+			for i := range maxClasses {
+				_, _, err := client.Do(t.Context(), "", resilience.CallOptions{Op: fmt.Sprint(i + lane*maxClasses/2)})
+				require.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, *f.classes.list.Load(), maxClasses+1, "and one for all others")
+}
+
+func TestAllowance(t *testing.T) {
+	var a allowance
+	take := func() (n int) {
+		for a.take() {
+			n++
+		}
+		return n
+	}
+	require.Equal(t, 20, take(), "saved up")
+	for range 100 {
+		a.earn(.05)
+	}
+	require.Equal(t, 10, take(), "twice the share")
+	for range 100_000 {
+		a.earn(.05)
+	}
+	require.Equal(t, 20, take(), "no more is saved")
+}
+
+func TestWorth(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 1))
+	var w worth
+	fire := func(n int, won, missed float64) {
+		for range n {
+			switch x := chance.Float64(); {
+			case x < won:
+				w.learn(useful, 1)
+			case x < won+missed:
+				w.learn(slow, 1)
+			default:
+				w.learn(idle, 1)
+			}
+		}
+	}
+	asked := func() (n int) {
+		for range 1000 {
+			if w.asks() {
+				n++
+			}
+		}
+		return n
+	}
+	fire(10, 0, 1)
+	require.Equal(t, 1000, asked(), "too few to tell")
+	fire(1000, .50, .02)
+	require.Equal(t, 1000, asked(), "the model is slow")
+	fire(1000, .12, .40)
+	require.Equal(t, 50, asked(), "the request is slow")
+	fire(1000, .50, .02)
+	require.Equal(t, 1000, asked(), "a change is noticed")
+	fire(1000, .20, 0)
+	require.Equal(t, 1000, asked(), "the tail of a model that is well")
+	fire(1000, .01, 0)
+	require.Equal(t, 50, asked(), "of no use")
+	require.InDelta(t, 1, w.perCall(), 1e-9)
+	for range 1000 {
+		w.learn(useful, 2)
+	}
+	require.InDelta(t, 2, w.perCall(), .01)
+}
+
+func TestLoadIsAnAverageOfTenSeconds(t *testing.T) {
+	var l load
+	for now := time.Duration(0); now < time.Minute; now += loadEvery {
+		l.add(now, .2)
+	}
+	require.InDelta(t, .2, l.value(), 1e-9, "from the first sample on")
+	for now := time.Minute; now < time.Minute+10*time.Second; now += loadEvery {
+		l.add(now, .7)
+	}
+	require.InDelta(t, .2+.5*(1-1/2.718), l.value(), .01)
+	l.add(time.Minute, .7) // late
+	require.InDelta(t, .2+.5*(1-1/2.718), l.value(), .01)
+}
+
+func TestDelayIsAtLeastAMillisecondAndWithinWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rules{Config: Config{HedgeShare: .05}}
+		for took, want := range map[time.Duration]time.Duration{
+			0: least, 10 * time.Microsecond: least, time.Hour: 0,
+		} {
+			var k class
+			for range 200 {
+				k.record(0, took)
+			}
+			require.Equal(t, want, k.after(time.Second, r), took)
+		}
+		var k class
+		for i := range 2000 {
+			k.record(0, time.Duration(i)*time.Millisecond)
+		}
+		require.InDelta(t, 1.9*float64(time.Second), k.after(0, r), float64(20*time.Millisecond))
+		r.HedgeShare = .1
+		require.InDelta(t, 1.8*float64(time.Second), k.after(time.Second, r), float64(20*time.Millisecond), "a reload counts at once")
+		r.HedgeShare = .001
+		require.Zero(t, k.after(2*time.Second, r), "for so few more must be known")
+		r.HedgeAfter = time.Minute
+		require.Equal(t, time.Minute, k.after(3*time.Second, r))
+	})
+}
