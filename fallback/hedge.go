@@ -9,7 +9,7 @@ import (
 
 // hedge is a call whose present model may get others beside it.
 type hedge struct {
-	*way
+	way
 	class *class
 	ctx   context.Context
 	model *resilience.Model
@@ -24,16 +24,13 @@ type hedge struct {
 }
 
 // hedged tries one model at a time, and others beside one that is slow.
-func hedged(ctx context.Context, w way) error {
+func (w *way) hedged(ctx context.Context) error {
 	c := w.r.Call()
 	for w.pick(ctx) {
 		class := w.f.classes.of(c, c.Model())
 		began := c.Clock()
-		delay := w.delay(class, began)
-		if delay > 0 {
-			h := hedge{way: &w, class: class, ctx: ctx, model: c.Model(), began: began, delay: delay}
-			err := w.r.Race(ctx, w.next, h.lead)
-			h.judge(err)
+		if delay := w.delay(class, began); delay > 0 {
+			err := w.race(ctx, class, began, delay)
 			if err == nil {
 				return nil
 			}
@@ -54,6 +51,18 @@ func hedged(ctx context.Context, w way) error {
 		}
 	}
 	return w.first
+}
+
+// race tries the call's model, and after delay others beside it. What lanes share
+// is a copy, for w to stay where it is in all other calls.
+func (w *way) race(ctx context.Context, class *class, began, delay time.Duration) error {
+	h := &hedge{way: *w, class: class, ctx: ctx, model: w.r.Call().Model(), began: began, delay: delay}
+	err := h.r.Race(ctx, h.next, h.lead)
+	h.judge(err)
+	if err != nil {
+		*w = h.way
+	}
+	return err
 }
 
 // delay is after how long the call's model gets another beside it, 0 for never.

@@ -35,7 +35,7 @@ func (f *Manager) route(ctx context.Context, r *resilience.Route, next resilienc
 	case w.rules.Strategy == Parallel:
 		return parallel(ctx, w)
 	default:
-		return hedged(ctx, w)
+		return w.hedged(ctx)
 	}
 }
 
