@@ -22,16 +22,19 @@
 //
 // Without HedgeAfter the delay is learnt for each [resilience.Model] name and
 // operation, streams apart: such a percentile of the last five minutes that
-// hedges come to HedgeShare of the calls. There is no hedge before a hundred
-// calls are known, and never more than twice the share, whatever becomes slow.
+// hedges come to HedgeShare of the calls. There is none before a hundred calls
+// are known, and never more than twice the share, beside twenty that can be
+// saved up, whatever becomes slow.
 //
-// Hedges stop where they do no good: while the models are busy to more than a
-// third, as far as their capacity is known; for ten seconds, or as long as the
-// provider asks, up to a minute, after any answer that is RateLimited or
-// Overloaded; and where it is the request that is slow and not the model. Of the
-// last kind are requests of which the other model makes no quick work either:
-// too few of the hedges that fired answered within the delay. Then one call in
-// twenty is still hedged, to notice a change.
+// Hedges stop where they do no good:
+//
+//   - while the models are busy to more than a third, averaged over ten seconds,
+//     as far as their [resilience.Model.Capacity] is known;
+//   - for ten seconds, or as long as the provider asks, a minute at most, after
+//     any failure that is RateLimited or Overloaded;
+//   - where they do not pay: the request is slow and not the model, so that the
+//     other model is slow as well, or the model is hardly ever slow. Then one
+//     call in twenty is still hedged, to notice a change.
 package fallback
 
 import (
@@ -130,6 +133,7 @@ func (f *Manager) Install(s *resilience.Setup) error {
 	s.Configure(section, f.prepare)
 	s.Route(f.route)
 	s.StandIns(f.standIns)
+	s.OnReset(f.reset)
 	s.Observe(func(_ context.Context, e resilience.Event) { f.quiet.heed(f.pool.Now(), e.Err) }, resilience.EventRetry)
 	return nil
 }
@@ -152,3 +156,9 @@ func (f *Manager) prepare(raw json.RawMessage) (func(), error) {
 
 // String returns the settings in effect.
 func (f *Manager) String() string { return f.live.Load().text }
+
+// reset forgets what was learnt of models with the name of m.
+func (f *Manager) reset(m *resilience.Model) {
+	f.quiet.until.Store(0)
+	f.classes.forget(m.Name())
+}

@@ -87,7 +87,7 @@ func TestPublishedFirstToken(t *testing.T) {
 				require.NoError(t, err)
 				c, err := resilience.NewClient(pool, resilience.BindStream("a", open), resilience.BindStream("b", open), resilience.BindStream("c", open))
 				require.NoError(t, err)
-				n := size(t, 1_000_000, 60_000)
+				n := size(t, 1_000_000, 40_000)
 				const cold, lanes = 4_000, 40
 				took, attempts := make([]float64, n), make([]int, n)
 				var wg sync.WaitGroup

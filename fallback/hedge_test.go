@@ -382,6 +382,16 @@ func TestHedgeLearnsItsDelay(t *testing.T) {
 		}
 		require.InDelta(t, 950*ms, hedge(""), float64(60*ms))
 		require.Zero(t, hedge("another"), "of which nothing is known")
+		require.NoError(t, c.Pool().Reset(t.Context(), c.Pool().Model("b"), resilience.Control{Actor: "test", Reason: "reset"}))
+		require.NotZero(t, hedge(""), "another model's")
+		require.NoError(t, c.Pool().Reset(t.Context(), c.Pool().Model("a"), resilience.Control{Actor: "test", Reason: "reset"}))
+		require.Zero(t, hedge(""), "all forgotten")
+		for range 200 {
+			_, err := c.Call(t.Context(), "?")
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Second)
+		require.NotZero(t, hedge(""))
 		time.Sleep(7 * time.Minute)
 		require.Zero(t, hedge(""), "all forgotten")
 	})
@@ -482,6 +492,54 @@ func TestHedgeDecidesOnTheFirstChunk(t *testing.T) {
 		rep := s.Report()
 		require.Equal(t, []tried{{"a", false, canceled}, {"b", true, 0}}, attempts(rep))
 		idle(t, pool)
+	})
+}
+
+// What was read is not to be raced for.
+func TestARescueIsNotHedged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := func(wait time.Duration, texts ...string) func(context.Context, string) iter.Seq2[string, error] {
+			return func(ctx context.Context, _ string) iter.Seq2[string, error] {
+				return func(yield func(string, error) bool) {
+					if _, err := takes(wait, "")(ctx, ""); err != nil {
+						yield("", err)
+						return
+					}
+					for _, text := range texts {
+						if text == "" {
+							yield("", resilience.Unreachable)
+							return
+						}
+						if !yield(text, nil) {
+							return
+						}
+					}
+				}
+			}
+		}
+		hooks := resilience.StreamHooks[string, string]{
+			Resume: func(req string, _ []string) (string, bool) { return req, true },
+		}
+		for want, cfg := range map[int]fallback.Config{
+			2: {Strategy: fallback.Hedged, HedgeAfter: 100 * ms}, 3: {Strategy: fallback.Parallel},
+		} {
+			pool, err := resilience.NewPool(fallback.New(cfg))
+			require.NoError(t, err)
+			c, err := resilience.NewClient(pool, resilience.BindStream("a", open(50*ms, "one ", ""), hooks),
+				resilience.BindStream("b", open(time.Second, "two"), hooks), resilience.BindStream("c", open(time.Second, "three"), hooks))
+			require.NoError(t, err)
+			s, err := c.Call(t.Context(), "?")
+			require.NoError(t, err)
+			all := ""
+			for chunk, err := range s.All() {
+				require.NoError(t, err)
+				all += chunk
+			}
+			require.Contains(t, []string{"one two", "one three"}, all)
+			require.Len(t, s.Report().Attempts, want, cfg.Strategy)
+			require.True(t, s.Report().Rescued)
+			idle(t, pool)
+		}
 	})
 }
 

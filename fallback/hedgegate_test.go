@@ -117,7 +117,7 @@ func TestPublishedHedgeGate(t *testing.T) {
 	const third = 1. / 3
 	crossing, load, share := 0.0, 0.0, 1.0
 	for _, offered := range []float64{.1, .2, .25, .28, .3, .31, .32, .33, .34, .35, .36, .4, .45} {
-		s := serve(t, offered, time.Duration(size(t, 1200, 90))*time.Second)
+		s := serve(t, offered, time.Duration(size(t, 1200, 60))*time.Second)
 		now := float64(s.hedged) / float64(max(s.slow, 1))
 		t.Logf("load offered %.2f, measured %.3f: %.1f %% of %d slow calls hedged, %.2f %% of all", offered, s.busy, 100*now, s.slow, 100*float64(s.hedged)/float64(s.asked))
 		if share >= .5 && now < .5 {

@@ -189,7 +189,7 @@ func TestPublishedTailAtScale(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				samples := newKeys(t, tc.cfg).look(t, size(t, 2_000_000, 200_000), all)
+				samples := newKeys(t, tc.cfg).look(t, size(t, 2_000_000, 150_000), all)
 				got, extra := beyond(samples, rank), extras(samples)
 				t.Logf("published: TailAtScale, %s: measured %.1f ms at %.2f %% more, reference %.1f ms, target %s",
 					tc.name, got, 100*extra, tc.reference, tc.target)
