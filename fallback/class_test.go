@@ -59,11 +59,11 @@ func TestWorth(t *testing.T) {
 		for range n {
 			switch x := chance.Float64(); {
 			case x < won:
-				w.learn(useful, 1)
+				w.learn(useful)
 			case x < won+missed:
-				w.learn(slow, 1)
+				w.learn(slow)
 			default:
-				w.learn(idle, 1)
+				w.learn(idle)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func TestWorth(t *testing.T) {
 	require.Equal(t, 50, asked(), "of no use")
 	require.InDelta(t, 1, w.perCall(), 1e-9)
 	for range 1000 {
-		w.learn(useful, 2)
+		w.count(2)
 	}
 	require.InDelta(t, 2, w.perCall(), .01)
 }

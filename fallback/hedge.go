@@ -16,11 +16,10 @@ type hedge struct {
 	began time.Duration // on the pool's clock
 	delay time.Duration
 
-	fired   int
-	firedAt time.Duration // the first of them
-	won     bool          // one of them
-	useful  bool          // it was as quick as it normally is
-	moved   bool          // the model failed while another was under way
+	fired  int
+	won    bool // one of them
+	moved  bool // the model failed while another was under way
+	judged bool // of what use they were
 }
 
 // hedged tries one model at a time, and others beside one that is slow.
@@ -128,7 +127,7 @@ func (h *hedge) beside(x *resilience.Race) error {
 	}
 	h.fired++
 	if h.fired == 1 {
-		h.firedAt = now
+		x.After(max(h.delay, h.f.classes.of(h.r.Call(), m).learnt()), h.late)
 	}
 	if h.fired < h.rules.Hedges {
 		x.After(h.delay, h.beside)
@@ -136,29 +135,40 @@ func (h *hedge) beside(x *resilience.Race) error {
 	h.tell(h.ctx, resilience.Event{
 		Kind: resilience.EventHedge, From: h.model.ID(), To: m.ID(), Model: m, Duration: now - h.began,
 	})
-	normal := max(h.delay, h.f.classes.of(h.r.Call(), m).learnt())
 	err := x.Try(true)
 	switch {
 	case err == nil:
-		h.won, h.useful = true, h.f.pool.Now()-now <= normal
+		h.won = true
 	case !x.Over() && h.failed(err) == resilience.Unknown:
 		h.unknown = true
 	}
 	return err
 }
 
-// judge learns of what use hedges were.
+// late is when neither the model nor the first hedge has answered as soon as
+// either normally does. That is known before they answer, and has to be learnt
+// then: were it learnt at the end, good news would come first.
+func (h *hedge) late(x *resilience.Race) error {
+	if !x.Over() && !h.moved {
+		h.judged = true
+		h.class.worth.learn(slow)
+	}
+	return nil
+}
+
+// judge learns of what use hedges were, once the race is over.
 func (h *hedge) judge(err error) {
-	if h.fired == 0 || h.moved {
+	if h.fired == 0 {
 		return
 	}
-	took := h.f.pool.Now() - h.firedAt
+	h.class.worth.count(h.fired)
 	switch {
-	case err == nil && h.won && h.useful:
-		h.class.worth.learn(useful, h.fired)
-	case err == nil && !h.won && took <= h.delay:
-		h.class.worth.learn(idle, h.fired)
-	case err == nil || resilience.KindOf(err) == resilience.TimedOut:
-		h.class.worth.learn(slow, h.fired)
+	case h.judged || h.moved:
+	case err == nil && h.won:
+		h.class.worth.learn(useful)
+	case err == nil:
+		h.class.worth.learn(idle)
+	case resilience.KindOf(err) == resilience.TimedOut:
+		h.class.worth.learn(slow)
 	}
 }

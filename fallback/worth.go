@@ -9,9 +9,9 @@ import (
 type outcome uint8
 
 const (
-	useful outcome = iota // it answered first, as quickly as is normal
-	idle                  // the other one answered within a further delay
-	slow                  // neither was that quick
+	useful outcome = iota // it answered first, as soon as is normal
+	idle                  // the other one did, by then
+	slow                  // neither had
 )
 
 // worth is what hedges were worth lately. A call is hedged because its model is
@@ -33,10 +33,11 @@ const (
 // 0.5, 1 in 5. They stop below 1 in 20, too.
 type worth struct {
 	off   atomic.Bool
-	calls atomic.Uint64 // while off
+	asked atomic.Uint64 // while off
 
-	mu                        sync.Mutex
-	fired, won, missed, extra float64 // calls hedged, useful and slow ones, all hedges
+	mu                 sync.Mutex
+	fired, won, missed float64 // outcomes, useful and slow ones
+	calls, hedges      float64
 }
 
 const (
@@ -49,17 +50,16 @@ const (
 )
 
 // asks reports whether a call may be hedged.
-func (w *worth) asks() bool { return !w.off.Load() || w.calls.Add(1)%probeEvery == 0 }
+func (w *worth) asks() bool { return !w.off.Load() || w.asked.Add(1)%probeEvery == 0 }
 
-// learn takes in a call that had so many hedges.
-func (w *worth) learn(o outcome, hedges int) {
+// learn takes in what became of a call's first hedge.
+func (w *worth) learn(o outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, x := range []*float64{&w.fired, &w.won, &w.missed, &w.extra} {
+	for _, x := range []*float64{&w.fired, &w.won, &w.missed} {
 		*x *= memory
 	}
 	w.fired++
-	w.extra += float64(hedges)
 	switch o {
 	case useful:
 		w.won++
@@ -80,12 +80,19 @@ func (w *worth) learn(o outcome, hedges int) {
 	}
 }
 
-// perCall is how many hedges there are for a call that is hedged.
+// count takes in a call that had so many hedges.
+func (w *worth) count(hedges int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls, w.hedges = w.calls*memory+1, w.hedges*memory+float64(hedges)
+}
+
+// perCall is how many hedges there are for a call that has any.
 func (w *worth) perCall() float64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.fired < enough {
+	if w.calls < enough {
 		return 1
 	}
-	return w.extra / w.fired
+	return w.hedges / w.calls
 }
