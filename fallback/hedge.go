@@ -18,7 +18,7 @@ type hedge struct {
 
 	fired  int
 	won    bool // one of them
-	moved  bool // the model failed while another was under way
+	gone   bool // the model failed while one of them was under way
 	judged bool // of what use they were
 }
 
@@ -88,13 +88,14 @@ func (h *hedge) lead(x *resilience.Race) error {
 	case x.Lanes() == 0: // what comes now may have others beside it, too
 		h.again = h.moves(h.ctx, err, first)
 		return h.first
-	case !h.moves(h.ctx, err, first):
+	}
+	h.gone = true
+	if !h.moves(h.ctx, err, first) {
 		if h.final {
 			x.Fail(h.first)
 		}
 		return h.first
 	}
-	h.moved = true
 	to := h.move(x)
 	if to == nil {
 		h.again = true
@@ -149,7 +150,7 @@ func (h *hedge) beside(x *resilience.Race) error {
 // either normally does. That is known before they answer, and has to be learnt
 // then: were it learnt at the end, good news would come first.
 func (h *hedge) late(x *resilience.Race) error {
-	if !x.Over() && !h.moved {
+	if !x.Over() && !h.gone {
 		h.judged = true
 		h.class.worth.learn(slow)
 	}
@@ -163,7 +164,7 @@ func (h *hedge) judge(err error) {
 	}
 	h.class.worth.count(h.fired)
 	switch {
-	case h.judged || h.moved:
+	case h.judged || h.gone:
 	case err == nil && h.won:
 		h.class.worth.learn(useful)
 	case err == nil:
