@@ -383,7 +383,7 @@ func (x *Race) leave() {
 // attempts and, if it is paid, one of the pool's retry budget. There is none with
 // [CallOptions.Once], and none if Next could not return a model.
 func (r *Route) Beside(paid bool) bool {
-	if r.opts != nil && r.opts.Once || r.Others() == 0 {
+	if r.opts != nil && r.opts.Once || !r.Others() {
 		return false
 	}
 	return r.Call().take(paid, false)
