@@ -60,6 +60,7 @@ type Setup struct {
 	infos    []ModelInfo // declared
 	learnt   []ModelInfo // from bindings
 	routeBy  wrapper
+	pickBy   wrapper
 	closed   bool              // to models that are not declared
 	clients  map[string]client // by what they bind
 }
@@ -130,7 +131,7 @@ func (s *Setup) Pick(p Picker) {
 		s.problem("pick", "two features want to choose among models")
 		return
 	}
-	s.pool.picker = p
+	s.pool.picker, s.pickBy = p, wrapper{s.feature, s.number, nil}
 }
 
 // RetryBudget makes take the pool's budget for attempts beyond each call's

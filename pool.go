@@ -326,6 +326,9 @@ func (p *Pool) Stack() []string {
 			if p.setup.routeBy.feature != nil {
 				add(LayerRoute, p.setup.routeBy)
 			}
+			if p.setup.pickBy.feature != nil {
+				add(LayerRoute, p.setup.pickBy)
+			}
 		case LayerTimeout:
 			if t := p.timeouts.Load(); t != nil {
 				lines = append(lines, fmt.Sprintf("%-8s timeouts %s", LayerTimeout, t.text))

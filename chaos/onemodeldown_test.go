@@ -103,7 +103,7 @@ func TestOneModelDown(t *testing.T) {
 	if *long {
 		seeds = 20
 	}
-	for _, stack := range []struct {
+	for _, tt := range []struct {
 		name     string
 		features func() []resilience.Feature
 		survives bool
@@ -112,34 +112,35 @@ func TestOneModelDown(t *testing.T) {
 			return []resilience.Feature{resilience.Timeouts{Attempt: attemptTime}, ring()}
 		}, false},
 		{"fallback, breaker and retry", withRetry, true},
+		{"stack", readyMade, true},
 	} {
 		var well []impact
 		for seed := range uint64(seeds) {
-			i := ofFive(t, seed+1, simtest.Fault{}, stack.features()...)
+			i := ofFive(t, seed+1, simtest.Fault{}, tt.features()...)
 			require.Less(t, i.failed, .001)
 			well = append(well, i)
 		}
 		for _, f := range faults {
-			t.Run(stack.name+", "+f.name, func(t *testing.T) {
+			t.Run(tt.name+", "+f.name, func(t *testing.T) {
 				if testing.Short() && !f.fault.Hang {
 					t.Skip("heavy")
 				}
 				var failed, again, added, most, share float64
 				var p99 time.Duration
 				for seed, w := range well {
-					i := ofFive(t, uint64(seed)+1, f.fault, stack.features()...)
+					i := ofFive(t, uint64(seed)+1, f.fault, tt.features()...)
 					more := (i.mean - w.mean).Seconds()
 					failed, most, p99 = max(failed, i.failed), max(most, more), max(p99, i.p99)
 					again += i.again / float64(seeds)
 					added += more / float64(seeds)
 					share += more / w.mean.Seconds() / float64(seeds)
 				}
-				if !stack.survives {
+				if !tt.survives {
 					require.Greater(t, failed, .05)
 					return
 				}
 				t.Logf("published: one model of five down, %s, %s: measured %.2f %% of calls failed, %.2f %% asked another model, %.0f ms (%.1f %%; worst of %d seeds %.0f ms) added, p99 %.1f s (%.1f s while all is well), "+
-					"reference < 5 %% affected and < 10 %% added, target < 1 %%, < 10 %% and < 100 ms", stack.name, f.name,
+					"reference < 5 %% affected and < 10 %% added, target < 1 %%, < 10 %% and < 100 ms", tt.name, f.name,
 					100*failed, 100*again, 1000*added, 100*share, seeds, 1000*most, p99.Seconds(), well[0].p99.Seconds())
 				require.Less(t, failed, .01)
 				require.Less(t, added, .1)

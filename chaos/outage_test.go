@@ -18,6 +18,7 @@ import (
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/internal/simtest"
 	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
 var long = flag.Bool("long", false, "run the heavy checks whole")
@@ -218,6 +219,10 @@ func withRetry() []resilience.Feature {
 	return append(withBreaker(), retry.New(retry.Config{}))
 }
 
+func readyMade() []resilience.Feature {
+	return []resilience.Feature{stack.New(stack.Config{Timeouts: resilience.Timeouts{Call: -1, Attempt: attemptTime}})}
+}
+
 // Two of five replicas go silent for five minutes, at half load. Fallback alone
 // spreads that to the other three, and what it leaves behind in their queues
 // keeps the whole from coming back after the outage is over.
@@ -244,6 +249,8 @@ func TestOutageWithFiniteCapacity(t *testing.T) {
 		},
 		{"fallback ×3 and breaker", withBreaker, 14, 1, "33.1 / 58.6 % with gobreaker, 11 of 20 seeds never recover", "none", nil},
 		{"fallback ×3, breaker and retry", withRetry, 14, 1, "47.0 / 99.7 % with gobreaker and a budget", "none", nil},
+		{"stack", readyMade, 14, 3, "99.9 / 100 % with a fixed cap and least load", "≥ 97 / ≥ 99 % within 60 s, amplification ≤ 1.1, 20 of 20 seeds", survive},
+		{"stack", readyMade, 18, 0, "88.2 of 88.9 % / 100 % with a fixed cap and least load", "none", nil},
 		{"fallback ×3", naive, 18, 0, "10.1 / 0.3 %", "none", nil},
 		{"fallback ×3 and breaker", withBreaker, 18, 0, "21.8 / 32.8 % with gobreaker", "none", nil},
 		{"fallback ×3, breaker and retry", withRetry, 18, 0, "25.3 / 80.2 % with gobreaker and a budget", "none", nil},
