@@ -22,6 +22,7 @@ import (
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
 type answer struct{ text string }
@@ -42,10 +43,10 @@ func asks(ctx context.Context, _ string) (*answer, error) {
 
 var unbounded = resilience.Timeouts{Call: -1, Attempt: -1}
 
-// stackOf is a client of three models with every feature there is.
+// stackOf is a client of three models behind the ready-made stack.
 func stackOf(tb testing.TB, call resilience.Func[string, *answer], t resilience.Timeouts) *resilience.Client[string, *answer] {
 	tb.Helper()
-	pool, err := resilience.NewPool(t, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+	pool, err := resilience.NewPool(stack.New(stack.Config{Timeouts: t}))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func get(ctx context.Context, t *testing.T, p *resilience.Pool, base http.RoundT
 
 func TestBodyHoldsItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		f := newFake(t, streams(word, "1m", stop))
 		resp := get(t.Context(), t, p, f.base)
 		require.Equal(t, int64(1), p.InFlight())
@@ -51,7 +51,7 @@ func TestBodyHoldsItsSlot(t *testing.T) {
 func TestBodyPassesWithoutDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, streams(word, "1s", "data: ha", "1s", "lf\n", "1s", "\n", done))
-		resp := get(t.Context(), t, stack(t), f.base)
+		resp := get(t.Context(), t, stacked(t), f.base)
 		start := time.Now()
 		buf := make([]byte, 1<<10)
 		for i, want := range []string{word, "data: ha", "lf\n"} {
@@ -70,7 +70,7 @@ func TestBodyPassesWithoutDelay(t *testing.T) {
 // An SDK that knows the end when it sees it closes there.
 func TestBodyClosedAtItsEndMarker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		resp := get(t.Context(), t, p, newFake(t, streams(word, stop, "1h")).base)
 		_, err := io.ReadFull(resp.Body, make([]byte, len(word+stop)))
 		require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestBodyClosedAtItsEndMarker(t *testing.T) {
 
 func TestBodyReaderMayBeSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		resp := get(t.Context(), t, stack(t), newFake(t, streams(word, word, stop)).base)
+		resp := get(t.Context(), t, stacked(t), newFake(t, streams(word, word, stop)).base)
 		buf := make([]byte, len(word))
 		for range 2 {
 			_, err := io.ReadFull(resp.Body, buf)
@@ -97,7 +97,7 @@ func TestBodyReaderMayBeSlow(t *testing.T) {
 
 func TestBodyCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		resp := get(ctx, t, p, newFake(t, streams(word, "1h")).base)
 		time.AfterFunc(time.Second, cancel)
@@ -114,7 +114,7 @@ func TestBodyCallerLeaves(t *testing.T) {
 
 func TestCallerLeavesWhileRetriesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		_, _, err := postWith(ctx, &http.Client{Transport: p.Transport(newFake(t, replyWith(429, jsonType, "{}", "Retry-After", "4")).base, always("m"))})
@@ -125,7 +125,7 @@ func TestCallerLeavesWhileRetriesWait(t *testing.T) {
 
 func TestBodyClosedByAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		resp := get(t.Context(), t, p, newFake(t, streams(word, "1h")).base)
 		for range 2 {
 			time.AfterFunc(time.Second, func() { _ = resp.Body.Close() })
@@ -141,7 +141,7 @@ func TestBodyClosedByAnother(t *testing.T) {
 // A base may not heed the request's context once there is a response.
 func TestBodyClosedByAnotherUnblocksTheSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := stack(t)
+		p := stacked(t)
 		src, never := io.Pipe()
 		defer func() { _ = never.Close() }()
 		base := roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -193,7 +193,7 @@ func TestBodiesThatBreakOpenTheBreaker(t *testing.T) {
 // A stream whose events are too large to follow is not called cut.
 func TestBodyOfLargeEvents(t *testing.T) {
 	huge := "data: \"" + strings.Repeat("a", 2<<20) + "\"\n\n"
-	resp := get(t.Context(), t, stack(t), replies(reply(200, word+huge+word, "Content-Type", "text/event-stream")))
+	resp := get(t.Context(), t, stacked(t), replies(reply(200, word+huge+word, "Content-Type", "text/event-stream")))
 	got, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Equal(t, word+huge+word, string(got))
@@ -236,7 +236,7 @@ func TestTransportProtocols(t *testing.T) {
 			server.EnableHTTP2 = two
 			server.StartTLS()
 			defer server.Close()
-			p := stack(t)
+			p := stacked(t)
 			client := server.Client()
 			defer client.CloseIdleConnections()
 			client.Transport = p.Transport(client.Transport, nil)

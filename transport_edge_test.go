@@ -41,7 +41,7 @@ func TestTransportWithoutAnAnswer(t *testing.T) {
 				server.StartTLS()
 				defer server.Close()
 				defer server.Client().CloseIdleConnections()
-				p := stack(t)
+				p := stacked(t)
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, server.URL, http.NoBody)
 				require.NoError(t, err)
 				resp, err := p.Transport(server.Client().Transport, nil).RoundTrip(req)
@@ -70,7 +70,7 @@ func TestTransportCompressedForTheSDK(t *testing.T) {
 				_, err := io.WriteString(z, tc.body)
 				require.NoError(t, err)
 				require.NoError(t, z.Close())
-				p := stack(t)
+				p := stacked(t)
 				f := newFake(t, replyWith(200, tc.contentType, packed.String(), "Content-Encoding", "gzip"))
 				for _, own := range []bool{false, true} {
 					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, http.NoBody)
@@ -109,7 +109,7 @@ func TestTransportTrailers(t *testing.T) {
 		req.Trailer = http.Header{"X-Sum": nil}
 		req.ContentLength = -1
 		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("question"), atEnd(func() { req.Trailer.Set("X-Sum", "42") })))
-		resp, err := stack(t).Transport(f.base, always("m")).RoundTrip(req)
+		resp, err := stacked(t).Transport(f.base, always("m")).RoundTrip(req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, "word", resp.Trailer.Get("X-Last"))
@@ -133,7 +133,7 @@ func TestTransportEmptyAnswers(t *testing.T) {
 						replyWith(200, contentType, "", header...)(w, r)
 						_ = http.NewResponseController(w).Flush()
 					}, replyWith(200, jsonType, okJSON))
-					_, body, err := post(t, stack(t), f.base)
+					_, body, err := post(t, stacked(t), f.base)
 					require.NoError(t, err)
 					require.JSONEq(t, okJSON, body)
 				})
@@ -186,7 +186,7 @@ func TestTransportPanics(t *testing.T) {
 			}), always("m"))
 		},
 	} {
-		p := stack(t)
+		p := stacked(t)
 		require.Panics(t, func() {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("?"))
 			require.NoError(t, err)
@@ -206,7 +206,7 @@ func TestTransportAlreadyLeft(t *testing.T) {
 	body := &counter{Reader: strings.NewReader("question")}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
 	require.NoError(t, err)
-	p := stack(t)
+	p := stacked(t)
 	resp, err := p.Transport(replies(reply(200, "")), always("m")).RoundTrip(req)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Nil(t, resp)

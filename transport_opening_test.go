@@ -34,7 +34,7 @@ func TestTransportOpeningIsNoAnswer(t *testing.T) {
 					provider, err := chaos.NewProvider(chaos.ProviderConfig{Models: []chaos.Model{{Text: "one two three", Script: []chaos.Fault{fault}}}})
 					require.NoError(t, err)
 					defer provider.Close()
-					p := stack(t)
+					p := stacked(t)
 					ended := p.Subscribe(10, resilience.EventAttempt)
 					defer ended.Close()
 					client := &http.Client{Transport: p.Transport(provider.Client().Transport, always("m"))}

@@ -20,7 +20,7 @@ func TestTransportSilenceBeforeAStream(t *testing.T) {
 		require.NoError(t, err)
 		req.Header.Set("Accept", "application/json")
 		start := time.Now()
-		resp, err := stack(t).Transport(f.base, always("m")).RoundTrip(req)
+		resp, err := stacked(t).Transport(f.base, always("m")).RoundTrip(req)
 		require.NoError(t, err)
 		_, err = io.ReadAll(resp.Body)
 		require.NoError(t, err)

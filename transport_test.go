@@ -83,7 +83,7 @@ func TestTransport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := stack(t)
+				p := stacked(t)
 				ended := p.Subscribe(10, resilience.EventAttempt)
 				defer ended.Close()
 				f := newFake(t, tc.handlers...)
@@ -126,7 +126,7 @@ type counter struct {
 func (c *counter) Close() error { c.closed++; return nil }
 
 func TestTransportBodyWithoutGetBody(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	n := 0
 	tr := p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 		n++
@@ -145,7 +145,7 @@ func TestTransportBodyWithoutGetBody(t *testing.T) {
 }
 
 func TestTransportClosesABodyThatItNeverSends(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	require.NoError(t, p.Drain(t.Context()))
 	for name, tr := range map[string]http.RoundTripper{
 		"refused": p.Transport(replies(reply(200, "")), always("m")),
@@ -161,7 +161,7 @@ func TestTransportClosesABodyThatItNeverSends(t *testing.T) {
 }
 
 func TestTransportLeavesTheRequestAlone(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	tr := p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 		require.Empty(t, r.Header.Get("X-Added"), "each attempt has a copy of its own")
 		r.Header.Set("X-Added", "by a base that ought not to")
@@ -226,7 +226,7 @@ func TestTransportModels(t *testing.T) {
 // TestTransportStaysWithItsHost: fallback has another model, and the request
 // with its credentials must not go there.
 func TestTransportStaysWithItsHost(t *testing.T) {
-	p := stack(t, models("m", "other"))
+	p := stacked(t, models("m", "other"))
 	tr := p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 		require.Equal(t, "provider.test", r.URL.Host)
 		require.Equal(t, "Bearer key", r.Header.Get("Authorization"))
@@ -246,7 +246,7 @@ func TestTransportStaysWithItsHost(t *testing.T) {
 }
 
 func TestTransportWithoutAResponse(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	n := 0
 	_, _, err := post(t, p, roundTrip(func(r *http.Request) (*http.Response, error) {
 		if n++; n == 1 {
@@ -302,7 +302,7 @@ func TestTransportPassesUpgrades(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 		require.NoError(t, err)
 		edit(req)
-		p := stack(t)
+		p := stacked(t)
 		resp, err := p.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: here, Request: r}, nil
 		}), always("m")).RoundTrip(req)
@@ -314,7 +314,7 @@ func TestTransportPassesUpgrades(t *testing.T) {
 }
 
 func TestTransportBypassed(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	require.NoError(t, p.Reload(t.Context(), []byte(`{"bypass":true}`), by))
 	resp, body, err := post(t, p, replies(reply(503, "busy")))
 	require.NoError(t, err)
@@ -328,10 +328,10 @@ func TestTransportNested(t *testing.T) {
 	for name, same := range map[string]bool{"same pool": true, "another pool": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inner := stack(t)
+				inner := stacked(t)
 				outer := inner
 				if !same {
-					outer = stack(t)
+					outer = stacked(t)
 				}
 				f := newFake(t, replyWith(529, jsonType, "{}"))
 				sdk := &http.Client{Transport: inner.Transport(resilience.Tap(f.base), always("m"))}
@@ -354,7 +354,7 @@ func TestTransportNested(t *testing.T) {
 }
 
 func TestTransportOverATap(t *testing.T) {
-	p := stack(t)
+	p := stacked(t)
 	warnings := p.Subscribe(10, resilience.EventWarning)
 	defer warnings.Close()
 	_, _, err := post(t, p, resilience.Tap(replies(reply(503, ""), reply(200, okJSON, "Content-Type", jsonType))))
@@ -394,7 +394,7 @@ func TestTransportHeeds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := stack(t)
+				p := stacked(t)
 				f := newFake(t, tc.first, ok)
 				req, err := http.NewRequestWithContext(resilience.WithOptions(t.Context(), tc.opts), http.MethodPost, url, strings.NewReader("question"))
 				require.NoError(t, err)

@@ -135,7 +135,7 @@ const (
 )
 
 // stack is what most pools have.
-func stack(t *testing.T, more ...resilience.Feature) *resilience.Pool {
+func stacked(t *testing.T, more ...resilience.Feature) *resilience.Pool {
 	t.Helper()
 	return newPool(t, append(more, resilience.Timeouts{}, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))...)
 }

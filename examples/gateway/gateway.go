@@ -12,14 +12,14 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
-	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/internal/openai"
-	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
-func features() []resilience.Feature {
-	return []resilience.Feature{resilience.Timeouts{Attempt: 30 * time.Second, FirstChunk: 12 * time.Second, Gap: 15 * time.Second},
-		fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{Consecutive: 2, OpenFor: 30 * time.Second, MaxOpenFor: 30 * time.Second})}
+// protection moves on sooner than the defaults, since each call has models to go to.
+var protection = stack.Config{
+	Timeouts: resilience.Timeouts{Attempt: 30 * time.Second, FirstChunk: 12 * time.Second, Gap: 15 * time.Second},
+	Breaker:  breaker.Config{Consecutive: 2, OpenFor: 30 * time.Second},
 }
 
 // A gateway is a pool with clients for whole answers and for streams.
@@ -31,7 +31,7 @@ type gateway struct {
 }
 
 func newGateway(base http.RoundTripper, models resilience.Feature) (*gateway, error) {
-	pool, err := resilience.NewPool(append(features(), models, resilience.Logger(slog.Default()))...)
+	pool, err := resilience.NewPool(stack.New(protection), models, resilience.Logger(slog.Default()))
 	if err != nil {
 		return nil, err
 	}

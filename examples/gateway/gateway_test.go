@@ -57,7 +57,7 @@ func TestBodyPassesThrough(t *testing.T) {
 	}))
 	g := startGateway(t, `{"models": [
 		{"id": "own", "labels": {"url": "`+upstream+`", "model": "qwen3", "keyEnv": "GATEWAY_TEST_KEY"}},
-		{"id": "b", "labels": {"url": "`+upstream+`"}}]}`)
+		{"id": "b", "tier": 1, "labels": {"url": "`+upstream+`"}}]}`)
 	for _, c := range []struct{ model, fallbacks, sent, key string }{
 		{`"own"`, `["b"]`, `"qwen3"`, "Bearer sk-1"},
 		{`"b"`, `[]`, `"b"`, ""},

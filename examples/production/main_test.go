@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 	for _, want := range []struct {
 		text string
 		code int
-	}{{"rate_limited\n", 429}, {"rejected\n", 503}} { // by the providers, then by what holds their models
+	}{{"rate_limited\n", 429}, {"rejected\n", 429}} { // by the providers, then by what holds their models
 		res := post(t, p.base)
 		require.Equal(t, want.text, body(t, res))
 		require.Equal(t, want.code, res.StatusCode)

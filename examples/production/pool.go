@@ -5,23 +5,14 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/breaker"
-	"github.com/cmmv-hive/resilience/fallback"
-	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
-// features protect the models. What the file says lies over what is said here.
-func features() []resilience.Feature {
-	return []resilience.Feature{
-		resilience.Timeouts{Call: 45 * time.Second, FirstChunk: 20 * time.Second},
-		fallback.New(fallback.Config{}),
-		retry.New(retry.Config{}),
-		breaker.New(breaker.Config{}),
-	}
-}
+// protection is what the file's settings lie over.
+var protection = stack.Config{Timeouts: resilience.Timeouts{Call: 45 * time.Second, FirstChunk: 20 * time.Second}}
 
 func newPool(o options, log *slog.Logger) (*resilience.Pool, error) {
-	all := append(features(), resilience.Logger(log), resilience.ConfigFile(o.config, o.every))
+	all := []resilience.Feature{stack.New(protection), resilience.Logger(log), resilience.ConfigFile(o.config, o.every)}
 	if o.audit != "" {
 		all = append(all, resilience.AuditFile(o.audit))
 	}

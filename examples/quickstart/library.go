@@ -2,25 +2,18 @@ package main
 
 import (
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/breaker"
-	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
 // Chat asks whichever model is best placed to answer.
 type Chat = *resilience.Client[ChatRequest, *ChatResponse]
 
 // protect puts the library between a service and the models that it may ask,
-// the preferred one first. The configs would be empty but for the pace, at
-// which an hour of trouble passes in half a minute.
+// the preferred one first. The config would be empty but for the pace, at which
+// an hour of trouble passes in half a minute, and the last resort.
 func protect(models []Server, at pace) (Chat, error) {
-	pool, err := resilience.NewPool(
-		at.timeouts(),
-		fallback.New(fallback.Config{LastResort: true}),
-		retry.New(at.retry()),
-		breaker.New(at.breaker()),
-		prices(models),
-	)
+	pool, err := resilience.NewPool(stack.New(at.stack()), declared(models))
 	if err != nil {
 		return nil, err
 	}
@@ -39,10 +32,10 @@ func protectOne(model Server, at pace) Chat {
 	return resilience.Wrap(resilience.FuncOf(model.Chat), retry.New(at.retry()))
 }
 
-func prices(models []Server) resilience.Feature {
+func declared(models []Server) resilience.Feature {
 	infos := make([]resilience.ModelInfo, len(models))
 	for i, m := range models {
-		infos[i] = resilience.ModelInfo{ID: m.Model, Price: m.Price}
+		infos[i] = resilience.ModelInfo{ID: m.Model, Tier: i, Price: m.Price}
 	}
 	return resilience.Models(infos...)
 }

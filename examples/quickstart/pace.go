@@ -5,8 +5,11 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/balance"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
 // A pace is how much faster than the wall clock time passes. All that waits is
@@ -17,19 +20,22 @@ type pace float64
 // default, and as long again as one of its attempts may take.
 const patience = 2 * time.Minute
 
-func (p pace) timeouts() resilience.Timeouts {
-	return resilience.Timeouts{Call: p.of(patience), Attempt: p.of(time.Minute)}
+func (p pace) stack() stack.Config {
+	return stack.Config{
+		Timeouts: resilience.Timeouts{Call: p.of(patience), Attempt: p.of(time.Minute)},
+		Fallback: fallback.Config{LastResort: true},
+		Balance:  balance.Config{SlowStart: p.of(30 * time.Second)},
+		Limiter:  balance.LimiterConfig{Wait: p.of(10 * time.Second)},
+		Retry:    p.retry(),
+		Breaker: breaker.Config{
+			Window: p.of(30 * time.Second), SlowAfter: p.of(30 * time.Second),
+			OpenFor: p.of(15 * time.Second), MaxOpenFor: p.of(30 * time.Second),
+		},
+	}
 }
 
 func (p pace) retry() retry.Config {
 	return retry.Config{Base: p.of(500 * time.Millisecond), Max: p.of(20 * time.Second), Patience: p.of(5 * time.Second)}
-}
-
-func (p pace) breaker() breaker.Config {
-	return breaker.Config{
-		Window: p.of(30 * time.Second), SlowAfter: p.of(30 * time.Second),
-		OpenFor: p.of(15 * time.Second), MaxOpenFor: p.of(5 * time.Minute),
-	}
 }
 
 // of is how long d takes on the wall clock.

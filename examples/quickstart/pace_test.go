@@ -9,16 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/fallback"
-	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
 // At pace 1 the settings are the library's defaults.
 func TestPaceOneIsTheDefaults(t *testing.T) {
-	one, err := resilience.NewPool(pace(1).timeouts(), retry.New(pace(1).retry()), breaker.New(pace(1).breaker()), fallback.New(fallback.Config{}))
+	one, err := resilience.NewPool(stack.New(pace(1).stack()))
 	require.NoError(t, err)
-	zero, err := resilience.NewPool(resilience.Timeouts{}, retry.New(retry.Config{}), breaker.New(breaker.Config{}), fallback.New(fallback.Config{}))
+	zero, err := resilience.NewPool(stack.New(stack.Config{Fallback: fallback.Config{LastResort: true}}))
 	require.NoError(t, err)
 	require.Equal(t, zero.Stack(), one.Stack())
 }
