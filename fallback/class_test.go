@@ -75,17 +75,17 @@ func TestWorth(t *testing.T) {
 		}
 		return n
 	}
-	fire(10, 0, 1)
+	fire(90, 0, 1)
 	require.Equal(t, 1000, asked(), "too few to tell")
-	fire(1000, .50, .02)
+	fire(2000, .50, .02)
 	require.Equal(t, 1000, asked(), "the model is slow")
-	fire(1000, .12, .40)
+	fire(2000, .12, .40)
 	require.Equal(t, 50, asked(), "the request is slow")
-	fire(1000, .50, .02)
+	fire(2000, .50, .02)
 	require.Equal(t, 1000, asked(), "a change is noticed")
-	fire(1000, .20, 0)
+	fire(2000, .20, 0)
 	require.Equal(t, 1000, asked(), "the tail of a model that is well")
-	fire(1000, .01, 0)
+	fire(2000, .01, 0)
 	require.Equal(t, 50, asked(), "of no use")
 	require.InDelta(t, 1, w.perCall(), 1e-9)
 	for range 1000 {
