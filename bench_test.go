@@ -167,8 +167,7 @@ func perModel(b *testing.B) float64 {
 	b.Helper()
 	const n = 1000
 	before := heap()
-	pool, err := resilience.NewPool(
-		resilience.Timeouts{}, fallback.New(fallback.Config{}), retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+	pool, err := resilience.NewPool(stack.New(stack.Config{}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -235,6 +235,13 @@ func (m *Model) LatencyAt(now time.Duration) time.Duration {
 	return time.Duration(m.average.Value(int64(now)))
 }
 
+// LatencyAge returns Latency as the latest attempt left it, and how long that was
+// before now, an instant of the pool's clock. For feature authors.
+func (m *Model) LatencyAge(now time.Duration) (latency, age time.Duration) {
+	l, a := m.average.Last(int64(now))
+	return time.Duration(l), time.Duration(a)
+}
+
 // Errors is the share of the latest attempts that failed for what is not the
 // request's doing, limits of the provider among it: a moving average over ten
 // attempts that also falls with time, by e in ten seconds.

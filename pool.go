@@ -357,14 +357,23 @@ func (p *Pool) Rand() float64 {
 	return p.random.src.Float64()
 }
 
-// intn returns a random number in [0, n).
-func (p *Pool) intn(n int) int {
+// pair returns two different random numbers in [0, n); n is at least 2.
+func (p *Pool) pair(n int) [2]int {
+	r := p.bits()
+	i, j := int(r>>32*uint64(n)>>32), int(r&math.MaxUint32*uint64(n-1)>>32)
+	if j >= i {
+		j++
+	}
+	return [2]int{i, j}
+}
+
+func (p *Pool) bits() uint64 {
 	if p.random == nil {
-		return rand.IntN(n)
+		return rand.Uint64()
 	}
 	p.random.mu.Lock()
 	defer p.random.mu.Unlock()
-	return p.random.src.IntN(n)
+	return p.random.src.Uint64()
 }
 
 // At returns the wall-clock time of an instant of the pool's clock. For

@@ -3,6 +3,7 @@ package balance
 import (
 	"cmp"
 	"math"
+	"time"
 
 	"github.com/cmmv-hive/resilience"
 )
@@ -40,9 +41,11 @@ const stale = 0.1
 // again. Here the two become alike instead: where calls are as long as the
 // average remembers, the older one would otherwise win whatever the load.
 func (v *view) compare(a, b *resilience.Model) int {
-	la, lb := float64(a.LatencyAt(0)), float64(b.LatencyAt(0)) // as last confirmed
-	if la > 0 && lb > 0 {
-		fa, fb := float64(a.LatencyAt(v.now))/la, float64(b.LatencyAt(v.now))/lb
+	da, ageA := a.LatencyAge(v.now)
+	db, ageB := b.LatencyAge(v.now)
+	la, lb := float64(da), float64(db)
+	if la > 0 && lb > 0 && max(ageA, ageB) > fresh {
+		fa, fb := certainty(ageA), certainty(ageB)
 		sure := 2 * fa * fb / max(fa+fb, stale)
 		if sure < stale {
 			sure = 0
@@ -53,6 +56,14 @@ func (v *view) compare(a, b *resilience.Model) int {
 	slower := max(la, lb, 1)
 	return cmp.Compare(v.cost(a, la, slower), v.cost(b, lb, slower))
 }
+
+// fresh is the age up to which a latency is what it was: it has lost a hundredth
+// of its certainty.
+const fresh = 100 * time.Millisecond
+
+// certainty is how much of a latency of this age still holds: with the time
+// constant of the average itself.
+func certainty(age time.Duration) float64 { return math.Exp(-age.Seconds() / 10) }
 
 // cost is how long a call takes at m as things are, per weight.
 func (v *view) cost(m *resilience.Model, latency, slower float64) float64 {

@@ -43,6 +43,13 @@ func (l *group) count() {
 // algorithm has levels, and lets it see held models where they are the last
 // resort. It returns false if there is nobody.
 func (v *view) narrow() bool {
+	if v.Algorithm != Priority && v.LastResort == 0 && v.where() == "" {
+		return true
+	}
+	return v.toLevel()
+}
+
+func (v *view) toLevel() bool {
 	var buf [4]group
 	levels := buf[:0]
 	add := func(l view) { levels = append(levels, group{view: l}) }
@@ -59,10 +66,8 @@ func (v *view) narrow() bool {
 			l.region, l.split = region, split
 			add(l)
 		}
-	case v.LastResort > 0:
-		add(*v)
 	default:
-		return true
+		add(*v)
 	}
 	for i := range levels {
 		levels[i].count()

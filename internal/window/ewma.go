@@ -56,6 +56,16 @@ func (e *EWMA) Value(now int64) int64 {
 	return int64(value)
 }
 
+// Last returns the average as of the latest sample, and how long before now, to
+// a tick, that was.
+func (e *EWMA) Last(now int64) (d, age int64) {
+	state := e.state.Load()
+	if tick, last := uint64(now)>>tickBits, state>>valueBits; tick > last {
+		age = int64(tick-last) << tickBits
+	}
+	return int64(unpack(state & (1<<valueBits - 1))), age
+}
+
 // decay approximates e^(−ticks/τ) = 2^−(i+f): 2^−i is a float's exponent, and
 // 2^−f the Taylor polynomial of e^−z, off by 3e-5 at most and by nothing at 0,
 // so that many short steps do not add up to another τ. math.Exp costs three

@@ -127,3 +127,18 @@ func TestEWMAConcurrent(t *testing.T) {
 	stop.Store(true)
 	wg.Wait()
 }
+
+func TestEWMALast(t *testing.T) {
+	var e EWMA
+	d, _ := e.Last(5e9)
+	require.Zero(t, d)
+	e.Observe(5e9, 1e9)
+	d, age := e.Last(5e9)
+	require.InDelta(t, 1e9, d, 1e4)
+	require.Zero(t, age)
+	d, age = e.Last(35e9)
+	require.InDelta(t, 1e9, d, 1e4, "as it was")
+	require.InDelta(t, 30e9, age, 2e7)
+	_, age = e.Last(1e9)
+	require.Zero(t, age, "a late reading")
+}
