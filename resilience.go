@@ -8,8 +8,9 @@
 // and response types are yours.
 //
 // A [Pool] is a set of models and the features that protect them: breaker,
-// retry and fallback, each in a package of its own. A feature's place in the
-// stack is fixed, so the order in which features are listed does not matter.
+// retry, fallback, balance, each in a package of its own, or all of them as
+// package stack puts them together. A feature's place in the stack is fixed, so
+// the order in which features are listed does not matter.
 //
 // A [Client] binds callers to the pool's models and is itself a ModelCaller.
 // Clients of different types (chat, embeddings) may share a pool, and so share
@@ -27,9 +28,7 @@
 //
 // # One stack
 //
-//	pool, err := resilience.NewPool(
-//		resilience.Timeouts{}, fallback.New(fallback.Config{}),
-//		retry.New(retry.Config{}), breaker.New(breaker.Config{}))
+//	pool, err := resilience.NewPool(stack.New(stack.Config{}))
 //	chat, err := resilience.NewClient(pool,
 //		resilience.BindFunc("gpt-5", askGPT),
 //		resilience.BindFunc("claude-sonnet-5", askClaude))
@@ -57,7 +56,7 @@
 // # Writing a feature
 //
 // Users of the package can skip what is marked "For feature authors":
-// [Feature], [Setup], [Layer], [Handler], [Call], [Route], [Picker],
+// [Feature], [Setup], [Layer], [Handler], [Call], [Route], [Race], [Picker],
 // [Candidates], [PerModel], and the methods of [Model] and [Pool] so marked.
 package resilience
 
@@ -70,10 +69,10 @@ import (
 // A ModelCaller sends a request to an AI model and waits for its response.
 //
 // Call must honor ctx, since deadlines work by canceling it, and must not
-// modify req, which may be sent again. Ctx ends when Call returns: what is
-// returned is a whole answer or a [Stream], not a response whose body is still
-// to be read. A nil pointer, map, function, channel or
-// interface with a nil error has failed as [Malformed].
+// modify req, which may be sent again, and at the same time to other models. Ctx
+// ends when Call returns: what is returned is a whole answer or a [Stream], not
+// a response whose body is still to be read. A nil pointer, map, function,
+// channel or interface with a nil error has failed as [Malformed].
 type ModelCaller[Req, Resp any] interface {
 	Call(ctx context.Context, req Req) (Resp, error)
 }
