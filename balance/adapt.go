@@ -3,15 +3,13 @@ package balance
 import (
 	"math"
 	"time"
-
-	"github.com/cmmv-hive/resilience"
 )
 
 const (
 	unlimited = math.MaxInt64
 
 	leastLimit = 4 // that failures lead to
-	plenty     = 8 // may be under way at any model that does not fail
+	plenty     = 8 // that a model which answers nothing gets
 	mostLimit  = 10000
 
 	shrink    = 0.7 // after failures
@@ -19,130 +17,48 @@ const (
 	calm      = int64(time.Minute)
 
 	// A failure weighs as much as so many attempts that go well, and the limit
-	// is cut when failures outweigh them by dropDebt.
-	busyWeight = 15 // overloaded
-	hungWeight = 30 // out of time, which cost more
+	// is cut when failures outweigh them by dropDebt: one in twenty may have other
+	// reasons.
+	dropWeight = 20
 	dropDebt   = 40
 
-	sluggish = 1.5 // times as long as the best minute of the last half hour
-	mute     = 10  // times that without any answer
-	headroom = 1.5 // times what the throughput needs
-	muchToo  = 2.0 // times late: first chunks that are the model's own doing
+	muchToo = 2.0 // times late: first chunks that are the model's own doing
 )
 
-// adapt finds how many attempts a model bears. Without a sign of trouble it
-// refuses nothing: no number fits both a model of eight slots and one of
-// thousands. With one, the limit is at first what is known to go well: twice what
-// was under way while it did. Trouble is that answers take much longer than they
-// did, or do not come at all, or that attempts time out or are answered as
-// overloaded.
+// adapt finds how many attempts a model bears. It refuses nothing until the
+// model fails for want of room: no number to begin with fits both one of eight
+// slots and one of thousands, and that answers are slow may be their length, or
+// the model's own trouble, which fewer attempts would not mend. When attempts
+// time out or are answered as overloaded, the limit is a part of what was under
+// way, and goes when it has been calm for a minute and the limit is not in use.
+//
+// Its minute is LimiterConfig.Window: it is told the time in that measure.
 type adapt struct {
-	limit float64 // where one is in force
-	cutAt int64   // attempts that began before have been answered for; 0 if there was no cut
-	bound bool    // by a cut, until it is calm and the limit is not in use
-	debt  int64   // failures by weight, less the attempts since
-	seen  uint64
-
-	tempo    float64 // moving average of the time of answers
-	answered int64   // when the latest came, or the model began to be busy
-	success  int64   // when the latest came
-	looked   int64
-
-	minute     int64 // began then
-	peak, past int64 // most under way while all was well, in it and in the one before
-	rate       float64
-	best       [30]float64 // medians of minutes, 0 for none
-	minutes    int
-
-	chunks trend // of the time to first chunks
+	limit   float64
+	bound   bool   // the limit is in force
+	cutAt   int64  // attempts that began before have been answered for; 0 if there was no cut
+	success int64  // when the latest came
+	debt    int64  // failures by weight, less the attempts since
+	seen    uint64 // of the attempts
+	chunks  trend  // of the time to first chunks
 }
 
 func (a *adapt) reset() { *a = adapt{limit: plenty, success: -1} }
 
-// look brings a up to date, with n attempts under way and up to most of them
-// since it looked last, and returns the limit. It is called about once a second
-// while there are calls.
-func (a *adapt) look(now, n, most int64, stats func(time.Duration) resilience.CallStats) int64 {
-	if n < plenty || now-a.looked > 5*int64(time.Second) {
-		a.answered = now
-	}
-	a.looked = now
-	if a.well() {
-		a.peak = max(a.peak, n, most)
-	}
-	if now-a.minute >= int64(time.Minute) {
-		a.turn(now, stats(time.Minute))
-	}
+// inForce is the limit with n attempts under way.
+func (a *adapt) inForce(now, n int64) int64 {
 	if a.bound && now-a.cutAt > calm && float64(2*n) < a.limit {
 		a.bound = false
 	}
-	return a.inForce(now)
-}
-
-// turn begins a minute.
-func (a *adapt) turn(now int64, s resilience.CallStats) {
-	answers := s.Calls - s.Failures - s.Throttled
-	if a.well() {
-		a.rate = max(float64(answers)/time.Minute.Seconds(), 0.8*a.rate)
-	}
-	if answers >= 10 {
-		a.best[a.minutes%len(a.best)] = float64(s.P50)
-		a.minutes++
-		if a.tempo == 0 {
-			a.tempo = float64(s.P50)
-		}
-	}
-	if a.cutAt == 0 || now-a.cutAt > 5*calm {
-		a.limit = max(0.9*a.limit, a.known())
-	}
-	a.minute, a.past, a.peak = now, a.peak, 0
-}
-
-// usual is the time of answers in the best minute, infinite if there was none.
-func (a *adapt) usual() float64 {
-	best := math.Inf(1)
-	for _, median := range a.best {
-		if median > 0 {
-			best = min(best, median)
-		}
-	}
-	return best
-}
-
-// known is how many are known to go well, and as many again.
-func (a *adapt) known() float64 { return max(plenty, 2*float64(max(a.peak, a.past))) }
-
-func (a *adapt) well() bool { return a.tempo <= sluggish*a.usual() }
-
-// inForce is the limit now. While the model is merely slow it is no less than
-// what its throughput needs by Little's law: that tells answers that have become
-// longer from ones that wait in a line.
-func (a *adapt) inForce(now int64) int64 {
-	n := max(a.limit, a.known())
-	switch {
-	case a.bound:
-		n = a.limit
-	case !a.well():
-		n = max(n, headroom*a.rate*a.tempo/float64(time.Second))
-	case float64(now-a.answered) > mute*a.usual():
-	default:
+	if !a.bound {
 		return unlimited
 	}
-	return int64(min(n, mostLimit))
-}
-
-// answer takes in a success, or the first chunk of one, that took so long.
-func (a *adapt) answer(now int64, took float64) {
-	a.answered, a.success = now, now
-	if a.tempo == 0 {
-		a.tempo = took
-	}
-	a.tempo += (took - a.tempo) / 10
+	return int64(a.limit)
 }
 
 // grow takes in a success while the limit was in use.
 func (a *adapt) grow(now int64) {
-	if a.well() && now-a.cutAt > calm {
+	if now-a.cutAt > calm {
 		a.limit++
 	} else {
 		a.limit += 1 / a.limit
@@ -151,30 +67,26 @@ func (a *adapt) grow(now int64) {
 }
 
 // drop takes in that an attempt, of all so many, was too much for the model, with
-// n under way.
-func (a *adapt) drop(start, now, n int64, admitted uint64, weight int64) {
+// n under way: it was overloaded or, hung, did not answer in time.
+func (a *adapt) drop(start, now, n int64, admitted uint64, hung bool) {
 	if start < a.cutAt {
 		return
 	}
-	a.debt = max(a.debt-int64(admitted-a.seen), 0) + weight
+	a.debt = max(a.debt-int64(admitted-a.seen), 0) + dropWeight
 	a.seen = admitted
 	switch {
 	case a.debt <= max(dropDebt, n): // those of a burst end together
-	case weight == hungWeight && a.success < start: // it answers nothing
+	case hung && a.success < start: // it answers nothing
 		a.cut(min(a.from(n), plenty)*shrink, now)
 	default:
 		a.cut(a.from(n)*shrink, now)
 	}
 }
 
-// from is what a cut begins with: what is under way, as far as that was known to
-// go well.
+// from is what a cut begins with.
 func (a *adapt) from(n int64) float64 {
-	switch {
-	case a.bound:
+	if a.bound {
 		return min(a.limit, float64(n))
-	case a.minutes > 0:
-		return min(max(a.limit, a.known()), float64(n))
 	}
 	return float64(n)
 }
@@ -190,6 +102,7 @@ func (a *adapt) crowded(start, now, n int64) {
 
 // chunk takes in the time to a stream's first chunk while n are under way.
 func (a *adapt) chunk(start, now, n int64) {
+	a.success = now
 	a.chunks.add(now, float64(now-start))
 	if a.chunks.over(muchToo) && start >= a.cutAt && n > plenty {
 		a.cut(max(a.from(n)*shrinkFor, plenty), now)

@@ -47,7 +47,8 @@ func (r *room) pass(p *permit) bool {
 	defer r.mu.Unlock()
 	now := p.start
 	if again := r.pace.mark(now, r.admitted()); again != r.markAt.Swap(again) && r.adaptive() {
-		r.bound(r.adapt.look(now, r.inFlight(), r.most.Swap(0), r.model.Stats))
+		r.most.Store(r.inFlight())
+		r.bound(r.adapt.inForce(r.at(now), r.inFlight()))
 	}
 	r.pace.advance(now)
 	r.narrow.Store(r.rules.Load().tenant > 0 || r.pace.on(now))

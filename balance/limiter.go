@@ -14,14 +14,12 @@ import (
 // [resilience.Feature] and owns the section "limiter".
 //
 // How many may be under way is what [resilience.Limits] says of the model, else
-// LimiterConfig.InFlight, else found: nothing is refused without a sign of
-// trouble. When answers take half as long again as in the best minute of the last
-// half hour, or none come, a limit is in force of twice what was under way while
-// all was well, or of what the answers a second need by Little's law if that is
-// more, so that answers may become longer. When more than about one in
-// twenty times out or is answered as overloaded, it is 0.7 of what was under way,
-// and 0.9 when the first chunks of streams come twice as late; from there it
-// grows, slowly for a minute, and goes when it is not in use any more.
+// LimiterConfig.InFlight, else found where there is trouble: nothing is refused
+// until more than about one in twenty times out or is answered as overloaded, or
+// the first chunks of streams come twice as late as within the last minutes. Then
+// the limit is 0.7 of what was under way, or 0.9; from there it grows, slowly for a
+// minute, and goes when it is not in use any more. That answers take long is no
+// trouble: it may be what they are asked for.
 //
 // The pace is what Limits says, what the provider says in the headers of its
 // answers, and, after rate limits that these do not account for, what proves to
@@ -126,7 +124,6 @@ func (l *Limiter) wrap(m *resilience.Model, next resilience.Handler) resilience.
 	r := l.rooms.Of(m)
 	if !r.made() {
 		r.pool, r.model = l.pool, m
-		r.adapt.reset()
 		r.apply(l.cfg.rules(m))
 	}
 	return func(ctx context.Context, c *resilience.Call) error { return r.run(ctx, c, next) }

@@ -477,7 +477,7 @@ func TestLimiterObserveOnly(t *testing.T) {
 
 func TestLimiterConfig(t *testing.T) {
 	require.NoError(t, settings.Lint(balance.LimiterConfig{}))
-	require.Equal(t, "inFlight=adaptive wait=10s queue=100 tenant=off observeOnly=false", balance.NewLimiter(balance.LimiterConfig{}).String())
+	require.Equal(t, "inFlight=adaptive wait=10s queue=100 window=1m tenant=off observeOnly=false", balance.NewLimiter(balance.LimiterConfig{}).String())
 	for want, cfg := range map[string]balance.LimiterConfig{
 		"limiter.tenant: 6 is more than inFlight, 5":             {InFlight: 5, Tenant: 6},
 		"limiter.models.m.tenant: 3 is more than inFlight, 2":    {Tenant: 3, Models: map[string]balance.LimiterConfig{"m": {InFlight: 2}}},

@@ -273,3 +273,35 @@ func TestLimiterFirstChunks(t *testing.T) {
 		})
 	}
 }
+
+// Rate limits that have nothing to do with the rate do not slow calls down.
+func TestLimiterStrayRateLimits(t *testing.T) {
+	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {
+		rng := rand.New(rand.NewPCG(1, 1))
+		var mu sync.Mutex
+		r.do = func(ctx context.Context, q string) (string, error) {
+			mu.Lock()
+			stray := rng.IntN(100) == 0
+			mu.Unlock()
+			if stray {
+				return "", resilience.RateLimited
+			}
+			return limitTakes(200*time.Millisecond)(ctx, q)
+		}
+		start, calls := time.Now(), 30000
+		var waits time.Duration
+		limitPoisson(rng, 100, 5*time.Minute, func() {
+			_, rep, _ := r.client.Do(r.Context(), "?", resilience.CallOptions{})
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range rep.Attempts {
+				waits += a.Wait
+			}
+		})
+		time.Sleep(20 * time.Second)
+		require.Less(r, waits/time.Duration(calls), 20*time.Millisecond)
+		require.InDelta(r, 5*time.Minute, time.Since(start), float64(time.Minute))
+		s := r.model.Stats(5 * time.Minute)
+		require.Greater(r, s.Calls, int64(27000), "of the last five minutes")
+	})
+}

@@ -27,6 +27,10 @@ type LimiterConfig struct {
 	// Queue is how many calls may wait for a model. Negative means none.
 	Queue int `json:"queue" default:"100" max:"10000"`
 
+	// Window is how long trouble is remembered: limits that were found out grow
+	// freely after one without any.
+	Window time.Duration `json:"window" default:"1m" min:"100ms" max:"1h" off:"no"`
+
 	// Tenant is how many attempts of one tenant a model may have under way;
 	// off.
 	Tenant int `json:"tenant"`
@@ -80,6 +84,7 @@ type limitRules struct {
 	inFlight int64 // 0 is adaptive, negative none
 	perMin   [resources]float64
 	wait     int64
+	speed    float64 // of time, to make the window a minute
 	queue    int
 	tenant   int
 	observe  bool
@@ -96,6 +101,7 @@ func (c LimiterConfig) rules(m *resilience.Model) *limitRules {
 	limits := m.Info().Limits
 	r := &limitRules{
 		inFlight: int64(c.InFlight), wait: int64(max(c.Wait, 0)), queue: max(c.Queue, 0), tenant: max(c.Tenant, 0),
+		speed:   float64(time.Minute) / float64(c.Window),
 		perMin:  [resources]float64{float64(limits.RequestsPerMinute), float64(limits.TokensPerMinute)},
 		observe: c.ObserveOnly,
 	}

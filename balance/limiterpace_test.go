@@ -247,6 +247,7 @@ func TestLimiterLastResort(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Call(t.Context(), "?")
 		require.ErrorIs(t, err, resilience.RateLimited)
+		time.Sleep(time.Millisecond)
 		pool.Model("m").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth, Until: time.Now().Add(time.Hour)})
 		_, err = client.Call(t.Context(), "?")
 		require.NoError(t, err)

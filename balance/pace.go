@@ -23,8 +23,6 @@ type mark struct {
 	admitted uint64
 }
 
-const markEvery = int64(time.Second)
-
 // sights are what was known when a request set out.
 type sights [resources]sight
 
@@ -99,19 +97,23 @@ func (p *pace) giveBack(size float64) {
 
 // mark notes how many attempts there have been, and returns when to do so again.
 func (p *pace) mark(now int64, admitted uint64) (again int64) {
-	if now >= p.marks[1].at+markEvery || p.marks[1].at == 0 {
+	every := p.markEvery()
+	if now >= p.marks[1].at+every || p.marks[1].at == 0 {
 		p.marks[0], p.marks[1] = p.marks[1], mark{now, admitted}
 	}
-	return p.marks[1].at + markEvery
+	return p.marks[1].at + every
 }
+
+// markEvery is a second, as time goes.
+func (p *pace) markEvery() int64 { return int64(second / p.tried.speed) }
 
 // sent returns at what rate attempts were made of late, a nanosecond.
 func (p *pace) sent(now int64, admitted uint64) float64 {
-	from := p.marks[0]
-	if from.at == 0 || now-from.at > 3*markEvery {
+	from, every := p.marks[0], p.markEvery()
+	if from.at == 0 || now-from.at > 3*every {
 		from = p.marks[1]
 	}
-	return float64(max(admitted-from.admitted, 1)) / float64(max(now-from.at, markEvery/4))
+	return float64(max(admitted-from.admitted, 1)) / float64(max(now-from.at, every/4))
 }
 
 // refused takes in that the provider refused a request for want of any of what
@@ -143,12 +145,16 @@ func (p *pace) forget() {
 	for i := range p.heard {
 		p.heard[i].limit = 0
 	}
-	p.tried, p.paused = trial{}, 0
+	p.tried, p.paused = trial{speed: p.tried.speed}, 0
 }
 
 // trial is the rate that proves to go through, where the provider says nothing.
 type trial struct {
 	bucket
+
+	speed float64 // of time, 1 where a minute is one
+	debt  int64   // refusals by weight, less the requests since
+	seen  uint64
 
 	cutAt int64 // requests that set out before have been answered for
 	last  int64 // that the rate has grown
@@ -159,8 +165,24 @@ const (
 	slower      = 0.9  // after a refusal
 	growth      = 0.02 // a second; doubles every ten seconds without a refusal
 	burst       = second / 5
-	forgetAfter = int64(time.Minute)
+	forgetAfter = float64(time.Minute)
 )
+
+// A refusal weighs as much as so many requests that are not, and the rate is cut
+// when refusals outweigh them by refusalDebt: one in thirty may be anything, and
+// at a hundred requests a second the rate would not come back from that.
+const (
+	refusalWeight = 30
+	refusalDebt   = 75
+)
+
+// owes takes in a refusal, of all so many requests, and reports whether that is
+// too much.
+func (t *trial) owes(admitted uint64) bool {
+	t.debt = max(t.debt-int64(admitted-t.seen), 0) + refusalWeight
+	t.seen = admitted
+	return t.debt > refusalDebt
+}
 
 // cut slows down; sent is the rate of requests of late.
 func (t *trial) cut(now int64, sent float64) {
@@ -169,9 +191,9 @@ func (t *trial) cut(now int64, sent float64) {
 		rate = min(t.rate, max(sent, t.rate/2))
 	}
 	rate *= slower
-	t.set(now, max(rate*burst, 1), rate)
+	t.set(now, max(rate*burst/t.speed, 1), rate)
 	t.level = min(t.level, 0)
-	t.cutAt, t.last, t.held = now, now, false
+	t.cutAt, t.last, t.held, t.debt = now, now, false, refusalDebt-refusalWeight/2
 }
 
 // advance lets time pass: a rate that requests had to wait for grows, and one
@@ -182,14 +204,14 @@ func (t *trial) advance(now int64) {
 	if !t.on() || since <= 0 {
 		return
 	}
-	if now-t.cutAt > forgetAfter {
+	if t.speed*float64(now-t.cutAt) > forgetAfter {
 		t.bucket = bucket{}
 		return
 	}
 	if t.held {
-		passed := min(float64(since)/second, 1)
-		t.rate *= 1 + passed*growth*math.Exp2(float64(now-t.cutAt)/(10*second))
-		t.limit = max(t.rate*burst, 1)
+		passed := min(t.speed*float64(since)/second, 1)
+		t.rate *= 1 + passed*growth*math.Exp2(t.speed*float64(now-t.cutAt)/(10*second))
+		t.limit = max(t.rate*burst/t.speed, 1)
 	}
 	t.last, t.held = now, false
 }

@@ -25,7 +25,7 @@ type room struct {
 	_       [64]byte      // what every call writes, apart from the rest
 	state   atomic.Uint64 // attempts admitted so far, and under way in the lowest bits
 	limit   atomic.Int64
-	most    atomic.Int64 // under way, since the latest look
+	most    atomic.Int64 // under way, since the latest mark
 	waiting atomic.Int32
 	narrow  atomic.Bool  // requests are paced or tenants counted
 	markAt  atomic.Int64 // when the next mark is due
@@ -64,7 +64,10 @@ func (r *room) apply(rules *limitRules) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := int64(r.pool.Now())
-	r.rules.Store(rules)
+	if old := r.rules.Swap(rules); old == nil || old.speed != rules.speed {
+		r.adapt.reset()
+		r.pace.tried = trial{speed: rules.speed}
+	}
 	r.pace.describe(now, rules.perMin)
 	r.settle(now)
 }
@@ -117,8 +120,7 @@ func (r *room) begun(c *resilience.Call, p permit) {
 	r.mu.Lock()
 	r.hear(&p, now, [resources]resilience.Quota{rq, tk})
 	if r.adaptive() {
-		r.adapt.answer(now, float64(now-p.start))
-		r.adapt.chunk(p.start, now, r.inFlight())
+		r.adapt.chunk(r.at(p.start), r.at(now), r.inFlight())
 	}
 	r.settle(now)
 	r.mu.Unlock()
@@ -222,7 +224,7 @@ func (r *room) done(c *resilience.Call, p *permit, err error, now int64) {
 	defer r.mu.Unlock()
 	said := [resources]resilience.Quota{rq, tk}
 	r.hear(p, now, said)
-	r.judge(c, p, err, now, said, true)
+	r.judge(c, p, err, now, said)
 }
 
 // ended takes in the outcome of a stream, whose headers have been heard.
@@ -232,7 +234,16 @@ func (r *room) ended(c *resilience.Call, p *permit, err error, now int64) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.judge(c, p, err, now, [resources]resilience.Quota{}, false)
+	r.judge(c, p, err, now, [resources]resilience.Quota{})
+}
+
+// at is an instant of the pool's clock, or a time, in the measure of the window:
+// a minute is one.
+func (r *room) at(t int64) int64 {
+	if speed := r.rules.Load().speed; speed != 1 {
+		return int64(speed * float64(t))
+	}
+	return t
 }
 
 // crowd is how many were under way with an attempt.
@@ -241,12 +252,12 @@ func (r *room) crowd(p *permit) int64 { return max(p.under, r.most.Load()) }
 // curious reports whether a success is news: of tokens that were reserved, of a
 // pause that did not hold, or of a model that is busy.
 func (r *room) curious(p *permit) bool {
-	return p.spent && (r.counts.Load() || p.lastResort) || r.inFlight() >= plenty/2 && r.adaptive()
+	return p.spent && (r.counts.Load() || p.lastResort) || r.inFlight() >= leastLimit && r.adaptive()
 }
 
 func (r *room) adaptive() bool { return r.rules.Load().inFlight == 0 }
 
-func (r *room) judge(c *resilience.Call, p *permit, err error, now int64, said [resources]resilience.Quota, whole bool) {
+func (r *room) judge(c *resilience.Call, p *permit, err error, now int64, said [resources]resilience.Quota) {
 	if u := c.Usage(); p.spent && u.Input+u.Output > 0 {
 		r.pace.own[tokens].spend(float64(u.Input+u.Output) - p.tokens)
 	}
@@ -254,19 +265,17 @@ func (r *room) judge(c *resilience.Call, p *permit, err error, now int64, said [
 	case err == nil:
 		r.pace.answered(p.start)
 		if r.adaptive() {
-			if whole {
-				r.adapt.answer(now, float64(now-p.start))
-			}
+			r.adapt.success = r.at(now)
 			if r.used() {
-				r.adapt.grow(now)
+				r.adapt.grow(r.at(now))
 			}
 		}
 	case kind == resilience.RateLimited:
 		r.throttled(p, now, resilience.RetryAfter(err), said)
 	case kind == resilience.Overloaded:
-		r.adapt.drop(p.start, now, r.crowd(p), r.admitted(), busyWeight)
+		r.adapt.drop(r.at(p.start), r.at(now), r.crowd(p), r.admitted(), false)
 	case kind == resilience.TimedOut && c.Against(err) && float64(2*r.crowd(p)) >= r.adapt.limit:
-		r.adapt.drop(p.start, now, r.crowd(p), r.admitted(), hungWeight)
+		r.adapt.drop(r.at(p.start), r.at(now), r.crowd(p), r.admitted(), true)
 	}
 	r.settle(now)
 }
@@ -292,8 +301,11 @@ func (r *room) throttled(p *permit, now int64, after time.Duration, said [resour
 		return
 	}
 	sent, others := r.pace.sent(now, r.admitted()), r.inFlight()-1
-	if r.adaptive() && float64(others) > sent*long {
-		r.adapt.crowded(p.start, now, others)
+	if !r.pace.tried.owes(r.admitted()) && sent*second > r.pace.tried.speed {
+		return
+	}
+	if r.adaptive() && float64(others) > sent*long/r.pace.tried.speed {
+		r.adapt.crowded(r.at(p.start), r.at(now), others)
 		return
 	}
 	r.pace.tried.cut(now, sent)
@@ -308,7 +320,7 @@ func (r *room) settle(now int64) {
 	case rules.inFlight < 0:
 		r.bound(unlimited)
 	default:
-		r.bound(r.adapt.inForce(now))
+		r.bound(r.adapt.inForce(r.at(now), r.inFlight()))
 	}
 	r.pace.advance(now)
 	r.counts.Store(r.pace.counts())

@@ -25,7 +25,7 @@ func (p pace) stack() stack.Config {
 		Timeouts: resilience.Timeouts{Call: p.of(patience), Attempt: p.of(time.Minute)},
 		Fallback: fallback.Config{LastResort: true},
 		Balance:  balance.Config{SlowStart: p.of(30 * time.Second)},
-		Limiter:  balance.LimiterConfig{Wait: p.of(10 * time.Second)},
+		Limiter:  balance.LimiterConfig{Wait: p.of(10 * time.Second), Window: p.of(time.Minute)},
 		Retry:    p.retry(),
 		Breaker: breaker.Config{
 			Window: p.of(30 * time.Second), SlowAfter: p.of(30 * time.Second),
