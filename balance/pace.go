@@ -173,7 +173,7 @@ const (
 // at a hundred requests a second the rate would not come back from that.
 const (
 	refusalWeight = 30
-	refusalDebt   = 75
+	refusalDebt   = 105
 )
 
 // owes takes in a refusal, of all so many requests, and reports whether that is
