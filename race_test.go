@@ -183,8 +183,8 @@ func TestRace(t *testing.T) {
 			attempts: []outcome{{"a", false, resilience.Overloaded}, {"b", false, resilience.Overloaded}, {"c", false, 0}, {"d", false, resilience.Canceled}},
 		},
 		"the budget is one": {
-			how: wide(4), asks: map[string]ask{"a": fails(resilience.Overloaded), "b": fails(resilience.Overloaded), "c": fails(resilience.Overloaded), "d": fails(resilience.Overloaded)},
-			opts: resilience.CallOptions{Attempts: 2}, kind: resilience.Overloaded,
+			how: wide(4), asks: map[string]ask{"a": fails(resilience.Overloaded), "b": errsAfter(ms, resilience.Overloaded), "c": fails(resilience.Overloaded), "d": fails(resilience.Overloaded)},
+			opts: resilience.CallOptions{Attempts: 2}, kind: resilience.Overloaded, took: ms,
 			attempts: []outcome{{"a", false, resilience.Overloaded}, {"b", false, resilience.Overloaded}},
 		},
 		"never twice with Once": {
