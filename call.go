@@ -103,6 +103,14 @@ func (c *Call) Op() string {
 	return c.opts.Op
 }
 
+// Affinity returns Options().Affinity.
+func (c *Call) Affinity() string {
+	if c.opts == nil {
+		return ""
+	}
+	return c.opts.Affinity
+}
+
 // Pool returns the pool that the call belongs to.
 func (c *Call) Pool() *Pool { return c.pool }
 

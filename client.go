@@ -39,9 +39,9 @@ type view[Req, Resp any] struct {
 }
 
 // NewClient returns a client of pool. Its options are bindings ([Bind],
-// [BindFunc], [BindProvider], [BindAll]) and, if wanted, [Hooks]. A binding by ID wins
-// over one by provider, and that over one of all. What is wrong is reported at once, as joined errors of
-// type [*ConfigError].
+// [BindFunc], [BindProvider], [BindAll]) and, if wanted, [Hooks]. A binding by ID
+// wins over one by provider, and that over one of all. What is wrong is reported
+// at once, as joined errors of type [*ConfigError].
 func NewClient[Req, Resp any](pool *Pool, opts ...ClientOption[Req, Resp]) (*Client[Req, Resp], error) {
 	if pool == nil {
 		return nil, &ConfigError{"client", "has no pool"}
@@ -174,9 +174,12 @@ func (b *binding[Req, Resp]) current() *view[Req, Resp] {
 func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 	v := &view[Req, Resp]{binding: b}
 	var models []*Model
-	byID, byProvider := map[string]bool{}, map[string]bool{}
+	ids, providers := map[string]bool{}, map[string]bool{}
 	for _, bd := range b.bound {
-		byID[bd.id], byProvider[bd.provider] = true, !bd.all
+		ids[bd.id] = true
+		if bd.provider != "" {
+			providers[bd.provider] = true
+		}
 	}
 	for _, bd := range b.bound {
 		if bd.id != "" {
@@ -187,7 +190,7 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 		}
 		for _, m := range roster.models {
 			provider := m.info.Load().Provider
-			if !byID[m.id] && (bd.all && (provider == "" || !byProvider[provider]) || !bd.all && provider == bd.provider) {
+			if !ids[m.id] && (provider == bd.provider || bd.all && !providers[provider]) {
 				models, v.calls = append(models, m), append(v.calls, bd.call)
 			}
 		}

@@ -228,9 +228,7 @@ func (m *Model) SetFull(full bool) { m.full.Store(full) }
 // Of a stream it takes the time until the first meaningful chunk.
 func (m *Model) Latency() time.Duration { return m.LatencyAt(m.pool.Now()) }
 
-// LatencyAt is Latency at an instant of the pool's clock. At 0, or any other
-// instant before the latest attempt ended, it is what that attempt left of it.
-// For feature authors.
+// LatencyAt is Latency at an instant of the pool's clock. For feature authors.
 func (m *Model) LatencyAt(now time.Duration) time.Duration {
 	return time.Duration(m.average.Value(int64(now)))
 }

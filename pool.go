@@ -185,21 +185,26 @@ func (p *Pool) bind(ids, providers []string, all bool) error {
 			learnt = append(learnt, ModelInfo{ID: id})
 		}
 	}
-	if p.setup.closed && len(errs) == 0 && !all {
-		errs = append(errs, p.anyOf(ids, providers))
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
-	if errors.Join(errs...) == nil && !all {
-		c := client{slices.Clone(ids), slices.Clone(providers)}
+	if !all { // one that binds all is never left without a model
+		if p.setup.closed {
+			if err := p.anyOf(ids, providers); err != nil {
+				return err
+			}
+		}
 		if p.setup.clients == nil {
 			p.setup.clients = map[string]client{}
 		}
-		p.setup.clients[strings.Join(slices.Concat(ids, providers), ", ")] = c
+		key := strings.Join(slices.Concat(ids, providers), ", ")
+		p.setup.clients[key] = client{slices.Clone(ids), slices.Clone(providers)}
 	}
-	if errors.Join(errs...) == nil && len(learnt) > 0 {
+	if len(learnt) > 0 {
 		p.setup.learnt = append(p.setup.learnt, learnt...)
 		p.publish(append(infos, learnt...), r.config)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // anyOf reports that none of the pool's models is what a client binds, as a

@@ -156,7 +156,7 @@ func (v *view) choose() *resilience.Model {
 	case LeastInFlight, LeastLatency, Cheapest, Scored:
 		return v.best()
 	default:
-		if key := v.call.Options().Affinity; key != "" {
+		if key := v.call.Affinity(); key != "" {
 			return v.sticky(key)
 		}
 		a, b := v.two()

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -146,21 +144,6 @@ func offer(t *testing.T, seed uint64, servers []*server, rate float64, warm, cal
 
 func balancer(algorithm balance.Algorithm) *balance.Balancer {
 	return balance.New(balance.Config{Algorithm: algorithm})
-}
-
-// openData opens a file of the data sets, or skips the test.
-func openData(t *testing.T, name string) *os.File {
-	t.Helper()
-	dir := os.Getenv("RESILIENCE_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if err != nil {
-		t.Skipf("no data: %v; set RESILIENCE_DATA to the directory of the data sets", err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
 }
 
 // near requires count of n to be within three standard deviations of a share.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/balance"
+	"github.com/cmmv-hive/resilience/internal/datasets"
 )
 
 // A law is the distribution of an endpoint's latencies on one day, through its
@@ -49,7 +50,7 @@ func (e *endpoint) p50(day int) float64 { return e.days[day].at(.5) }
 // requests on that day and the day before, where there are three or more.
 func readCases(t *testing.T) (cases [][]endpoint) {
 	t.Helper()
-	gz, err := gzip.NewReader(openData(t, "openrouter_endpoints/endpoints.csv.gz"))
+	gz, err := gzip.NewReader(datasets.Open(t, "openrouter_endpoints/endpoints.csv.gz"))
 	require.NoError(t, err)
 	rows, err := csv.NewReader(gz).ReadAll()
 	require.NoError(t, err)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"syscall"
@@ -21,22 +20,8 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/internal/datasets"
 )
-
-// openData opens a file of the data sets, or skips the test.
-func openData(t *testing.T, name string) *os.File {
-	t.Helper()
-	dir := os.Getenv("RESILIENCE_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if err != nil {
-		t.Skipf("no data: %v; set RESILIENCE_DATA to the directory of the data sets", err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
 
 // A recorded is one call of the trace.
 type recorded struct {
@@ -47,7 +32,7 @@ type recorded struct {
 
 func readCalls(t *testing.T) (all []recorded) {
 	t.Helper()
-	gz, err := gzip.NewReader(openData(t, "llm_calls_2026/calls.csv.gz"))
+	gz, err := gzip.NewReader(datasets.Open(t, "llm_calls_2026/calls.csv.gz"))
 	require.NoError(t, err)
 	rows, err := csv.NewReader(gz).ReadAll()
 	require.NoError(t, err)
@@ -72,7 +57,7 @@ func readInvalid(t *testing.T) map[string]string {
 	t.Helper()
 	says := regexp.MustCompile(`([^\s'"]+) is not a valid model ID`)
 	texts := map[string]string{}
-	lines := bufio.NewScanner(openData(t, "llm_calls_2026/errors.jsonl"))
+	lines := bufio.NewScanner(datasets.Open(t, "llm_calls_2026/errors.jsonl"))
 	for lines.Scan() {
 		var line struct{ Text string }
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &line))

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cmmv-hive/resilience/internal/datasets"
 	"github.com/cmmv-hive/resilience/internal/trace"
 )
 
@@ -87,10 +86,6 @@ func TestSyntheticIsLikeTheTrace(t *testing.T) {
 
 // The real traces, where they are.
 func TestAzureTraces(t *testing.T) {
-	dir := os.Getenv("RESILIENCE_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
 	for _, c := range []struct {
 		file     string
 		calls    int
@@ -102,11 +97,7 @@ func TestAzureTraces(t *testing.T) {
 		{file: "2023_code.csv.gz", calls: 8_819, span: 3436 * time.Second, replayed: 8_819, pace: 132.2},
 		{file: "2024_sample.csv.gz", calls: 5_880, span: 26 * time.Hour, pace: 148.9},
 	} {
-		path := filepath.Join(dir, "azure_llm", c.file)
-		if _, err := os.Stat(path); err != nil {
-			t.Skipf("no data: %v; set RESILIENCE_DATA", err)
-		}
-		calls, err := readTrace(path)
+		calls, err := readTrace(datasets.Path(t, "azure_llm/"+c.file))
 		require.NoError(t, err)
 		require.Len(t, calls, c.calls)
 		require.InDelta(t, c.span.Seconds(), calls[len(calls)-1].At.Seconds(), 0.01*c.span.Seconds())

@@ -1,5 +1,5 @@
 // Package simtest simulates what is behind models: servers that queue, fail and
-// hang, limits of rate, and the calls that arrive. It is for tests in the
+// hang, and the calls that arrive. It is for tests in the
 // virtual time of testing/synctest; each part draws from a source of its own.
 package simtest
 
