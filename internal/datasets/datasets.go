@@ -11,34 +11,34 @@ import (
 // Path returns the path of a file of the data sets, and skips the test if it is
 // not there. They are in $RESILIENCE_DATA, else in ../shared/data beside the
 // module's root.
-func Path(t testing.TB, name string) string {
-	t.Helper()
+func Path(tb testing.TB, name string) string {
+	tb.Helper()
 	dir := os.Getenv("RESILIENCE_DATA")
 	if dir == "" {
-		dir = filepath.Join(root(t), "..", "shared", "data")
+		dir = filepath.Join(root(tb), "..", "shared", "data")
 	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no data: %v; set RESILIENCE_DATA to the directory of the data sets", err)
+	if _, err := os.Stat(path); err != nil { //nolint:gosec // whoever runs the tests says where
+		tb.Skipf("no data: %v; set RESILIENCE_DATA to the directory of the data sets", err)
 	}
 	return path
 }
 
 // Open opens a file of the data sets for a test, or skips the test. The file is
 // closed with the test.
-func Open(t testing.TB, name string) *os.File {
-	t.Helper()
-	f, err := os.Open(Path(t, name))
+func Open(tb testing.TB, name string) *os.File {
+	tb.Helper()
+	f, err := os.Open(Path(tb, name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.Close() }) // it was only read
+	tb.Cleanup(func() { _ = f.Close() }) // it was only read
 	return f
 }
 
 // root is the module's: tests run in the directory of their package.
-func root(t testing.TB) string {
-	t.Helper()
+func root(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.Getwd()
 	for ; err == nil; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
@@ -48,6 +48,6 @@ func root(t testing.TB) string {
 			break
 		}
 	}
-	t.Fatalf("no go.mod above the test's directory: %v", err)
+	tb.Fatalf("no go.mod above the test's directory: %v", err)
 	return ""
 }
