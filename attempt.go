@@ -21,6 +21,9 @@ type attempt struct {
 type note struct {
 	Usage
 	cost       float64
+	priced     bool // Usage has a cost
+	invalid    bool // the answer, says Hooks.Validate
+	draw       *draw
 	firstChunk time.Duration
 	gaveUp     bool // a transport within the attempt, on a response that it handed on
 	heard
@@ -73,13 +76,24 @@ func ReportUsage(ctx context.Context, u Usage) {
 // measure is the innermost layer: a context, a clock and an outcome around the
 // caller.
 func measure(ctx context.Context, c *Call) error {
+	var d *draw
+	if c.opts != nil && c.opts.purse != nil {
+		var refused error
+		if d, refused = c.draw(ctx); refused != nil {
+			return refused
+		}
+	}
 	a := c.begin(ctx)
+	if d != nil {
+		a.jot(func(n *note) { n.draw = d })
+	}
 	a.model.inflight.Add(1)
 	returned := false
 	defer func() {
 		if !returned { // a panic or Goexit: it passes through after accounting
-			a.end(Unknown, true)
-			c.note(a, a.failed(Unknown, nil, "panicked"))
+			e := a.failed(Unknown, nil, "panicked")
+			a.end(e, Unknown, true)
+			c.note(a, e)
 		}
 	}()
 	err := a.run()
@@ -91,14 +105,14 @@ func measure(ctx context.Context, c *Call) error {
 	}
 	returned = true
 	if err == nil {
-		a.end(0, false)
+		a.end(nil, 0, false)
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
 			c.note(a, nil)
 		}
 		return nil
 	}
 	kind, e := a.explain(err)
-	a.end(kind, c.Against(e))
+	a.end(e, kind, c.Against(e))
 	c.note(a, e)
 	return e
 }
@@ -170,8 +184,8 @@ func (c *Call) went(t *trail) {
 	}
 }
 
-// end accounts for the attempt, once.
-func (a *attempt) end(kind Kind, against bool) {
+// end accounts for the attempt, once. Err has kind.
+func (a *attempt) end(err error, kind Kind, against bool) {
 	p, m := a.pool, a.model
 	now := p.now()
 	a.call.clock = now
@@ -191,11 +205,17 @@ func (a *attempt) end(kind Kind, against bool) {
 	m.record(now, took, kind, against)
 	if n != nil {
 		if n.Usage != (Usage{}) {
-			cost := a.call.typed.cost(m, n.Usage)
-			a.jot(func(n *note) { n.cost = cost })
+			cost, priced := a.call.typed.price(m, n.Usage, true)
+			a.jot(func(n *note) { n.cost, n.priced = cost, priced })
 			m.stats.spend(now, n.Usage, cost)
 		}
 		a.warn(n.repeats)
+		if n.draw != nil {
+			n.draw.settle(a, err)
+		}
+	}
+	if kind == Malformed || n != nil && n.invalid {
+		m.stats.counts.Add(now, countMalformed, 1)
 	}
 	if t := p.timeouts.Load(); t != nil && t.observe {
 		t.would(a, time.Duration(now-a.start))

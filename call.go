@@ -48,8 +48,8 @@ type typed interface {
 	readAhead(d time.Duration) error // of it
 	request() any
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
-	cost(m *Model, u Usage) float64
-	tokens() int
+	price(m *Model, u Usage, answered bool) (dollars float64, ok bool)
+	size() (tokens, answer int)
 	fork(f *fork) *Call
 	adopt(from typed)
 	discard()
@@ -211,11 +211,22 @@ func (c *Call) Wait(ctx context.Context, ready <-chan struct{}, d time.Duration)
 // Tokens estimates the tokens that the call takes: [CallOptions].Tokens, or
 // what [Hooks].Tokens says, 0 if neither knows.
 func (c *Call) Tokens() int {
-	if c.opts != nil && c.opts.Tokens > 0 {
-		return c.opts.Tokens
-	}
-	return max(c.typed.tokens(), 0)
+	tokens, _ := c.size()
+	return tokens
 }
+
+func (c *Call) size() (tokens, answer int) {
+	tokens, answer = c.typed.size()
+	if c.opts != nil && c.opts.Tokens > 0 {
+		tokens = c.opts.Tokens
+	}
+	tokens = max(tokens, 0)
+	return tokens, min(max(answer, 0), tokens)
+}
+
+// Revises reports whether the next attempt asks something else: [Hooks].Revise
+// tells the model what was wrong with its answer.
+func (c *Call) Revises() bool { return c.trail != nil && c.trail.flaw != nil }
 
 // Usage is what the latest attempt used, as far as it is known. That of a stream
 // is complete at its end.
@@ -292,14 +303,26 @@ func (c *Call) take(paid, elsewhere bool) bool {
 		c.used.Add(-1)
 		return false
 	}
+	if c.opts != nil && !c.opts.purse.extraAttempt(1) {
+		c.unuse()
+		return false
+	}
 	if paid && c.pool.retryBudget != nil && !c.pool.retryBudget(elsewhere) {
-		c.used.Add(-1)
-		if c.root != c {
-			c.root.used.Add(-1)
+		c.unuse()
+		if c.opts != nil {
+			c.opts.purse.extraAttempt(-1)
 		}
 		return false
 	}
 	return true
+}
+
+// unuse gives back what use took, of the call and the outermost one.
+func (c *Call) unuse() {
+	c.used.Add(-1)
+	if c.root != c {
+		c.root.used.Add(-1)
+	}
 }
 
 // goesOn is set in Call.used of the outermost call while a stream is continued,

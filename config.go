@@ -244,14 +244,8 @@ func checkInfos(path string, infos []ModelInfo) (errs []error) {
 		if info.ContextWindow < 0 {
 			bad(i, ".contextWindow", "is negative")
 		}
-		for _, price := range []float64{info.Price.Input, info.Price.CachedInput, info.Price.CacheWrite, info.Price.Output} {
-			if !(price >= 0) || price > maxWeight {
-				bad(i, ".price", "is negative or too large")
-				break
-			}
-		}
-		if info.Price.Free && info.Price != (Price{Free: true}) {
-			bad(i, ".price", "is free and has a price")
+		if problem := info.Price.problem(); problem != "" {
+			bad(i, ".price", problem)
 		}
 	}
 	return errs

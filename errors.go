@@ -30,7 +30,7 @@ type Error struct {
 	gaveUp  bool
 	refused bool  // surely before the provider accepted it
 	final   bool  // the provider asked not to be asked again
-	cut     bool  // by the deadline of a call that had begun long before
+	cut     bool  // not the model's doing: by the deadline of a call that had begun long before, or by Hooks.Validate
 	overall bool  // by the end of the time that a stream may take
 	ended   error // context.Canceled or DeadlineExceeded, even if Err is not one
 }
@@ -129,7 +129,8 @@ type ExhaustedError struct {
 	Duration   time.Duration // of the call
 	RetryAfter time.Duration // the soonest that it may make sense; 0 if unknown
 
-	last   error // that ended the call, if not an attempt's
+	last   error        // that ended the call, if not an attempt's
+	budget *BudgetError // that kept the call from more
 	gaveUp bool
 }
 
@@ -180,8 +181,8 @@ func (e *ExhaustedError) brief() string {
 	return ""
 }
 
-// Unwrap returns the errors of all attempts, and that of what ended the call if
-// it was none of them.
+// Unwrap returns the errors of all attempts, that of what ended the call if it was
+// none of them, and a [*BudgetError] that kept it from more.
 func (e *ExhaustedError) Unwrap() []error {
 	var errs []error
 	for _, a := range e.Attempts {
@@ -191,6 +192,9 @@ func (e *ExhaustedError) Unwrap() []error {
 	}
 	if e.last != nil {
 		errs = append(errs, e.last)
+	}
+	if e.budget != nil && !errors.Is(e.last, e.budget) {
+		errs = append(errs, e.budget)
 	}
 	return errs
 }

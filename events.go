@@ -27,13 +27,14 @@ const (
 	EventConfig                        // a configuration was applied or refused
 	EventWarning                       // something is set up badly
 	EventPanic                         // background work panicked
+	EventBudget                        // a budget has passed its soft or its hard limit
 )
 
-const eventKinds = int(EventPanic) + 1
+const eventKinds = int(EventBudget) + 1
 
 // String returns the kind's name.
 func (k EventKind) String() string {
-	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic"}
+	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic", "budget"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -27,6 +27,10 @@ var (
 func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	v := x.view()
 	var none Resp
+	if t := x.trail; t != nil && t.flaw != nil {
+		x.req = v.binding.hooks.Revise(x.req, x.resp, t.flaw)
+		t.flaw = nil
+	}
 	x.resp = none
 	resp, err := v.calls[x.pos](ctx, a.model, x.req)
 	if err != nil {
@@ -58,25 +62,40 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 			if l := x.alive(); l != nil {
 				l.abandon()
 			}
+			if b.hooks.Revise != nil {
+				x.record().flaw = err
+			}
+			a.jot(func(n *note) { n.invalid = true })
 			return withKind(Malformed, err, "failed validation")
 		}
 	}
 	return nil
 }
 
-func (x *exchange[Req, Resp]) cost(m *Model, u Usage) float64 {
-	if hook := x.view().binding.hooks.Cost; hook != nil {
-		return hook(m, x.req, x.resp, u)
+// price is what u costs at m, and whether that is known. Answered says that it is
+// for the response there is.
+func (x *exchange[Req, Resp]) price(m *Model, u Usage, answered bool) (dollars float64, ok bool) {
+	hook := x.view().binding.hooks.Cost
+	if hook == nil {
+		return m.info.Load().Price.Cost(u)
 	}
-	dollars, _ := m.info.Load().Price.Cost(u)
-	return dollars
+	var resp Resp
+	if answered {
+		resp = x.resp
+	}
+	return hook(m, x.req, resp, u), true
 }
 
-func (x *exchange[Req, Resp]) tokens() int {
-	if hook := x.view().binding.hooks.Tokens; hook != nil {
-		return hook(x.req)
+// size is what the request is likely to take, and how much of that the answer is.
+func (x *exchange[Req, Resp]) size() (tokens, answer int) {
+	hooks := &x.view().binding.hooks
+	if hooks.Tokens != nil {
+		tokens = hooks.Tokens(x.req)
 	}
-	return 0
+	if hooks.Output != nil {
+		answer = hooks.Output(x.req)
+	}
+	return tokens, answer
 }
 
 func (x *exchange[Req, Resp]) alive() *life {
@@ -144,7 +163,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		err = leftBefore(ended)
 	} else if p.draining.Load() {
 		err = &rejection{reason: "the pool is draining"}
-	} else {
+	} else if err = x.afford(); err == nil {
 		err = p.layers(&x.Call, &x.Call)
 	}
 	if err == nil && x.streams {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/cmmv-hive/resilience/internal/classify"
 )
@@ -15,11 +16,13 @@ func (a *attempt) explain(err error) (Kind, error) {
 	c := a.call
 	if ended := c.lead().parent.Err(); ended != nil {
 		e := a.failed(Canceled, err, endedBy(ended))
-		e.ended = ended
+		e.ended, e.refused = ended, a.turnedAway(err)
 		return Canceled, e
 	}
 	if why := c.lost(); why != nil {
-		return Canceled, a.failed(Canceled, err, why.Error())
+		e := a.failed(Canceled, err, why.Error())
+		e.refused = a.turnedAway(err)
+		return Canceled, e
 	}
 	if a.abandoned() && (errors.Is(err, errAbandoned) || KindOf(err) == Canceled) {
 		return Canceled, a.failed(Canceled, errAbandoned, errAbandoned.Error())
@@ -36,6 +39,7 @@ func (a *attempt) explain(err error) (Kind, error) {
 		kind := c.pool.kindOf(f, f.kind)
 		e := a.failed(kind, f.err, f.reason)
 		e.refused = f.kind == Invalid // it was not sent
+		e.cut = a.notes().invalid
 		return kind, e
 	}
 	if k := KindOf(err); k != Canceled && nested(err) {
@@ -58,8 +62,15 @@ func (a *attempt) explain(err error) (Kind, error) {
 	if facts.HasRetryAfter {
 		e.RetryAfter = facts.RetryAfter
 	}
-	e.refused, e.final, e.gaveUp = !facts.Accepted, facts.NoRetry, n.gaveUp
+	e.refused, e.final, e.gaveUp = !facts.Accepted || kind == Rejected, facts.NoRetry, n.gaveUp
 	return kind, e
+}
+
+// turnedAway reports whether the provider surely did not accept an attempt that
+// nobody waits for any more.
+func (a *attempt) turnedAway(err error) bool {
+	n := a.notes()
+	return !classify.OfHTTP(err, n.status, n.header, time.Time{}).Accepted
 }
 
 // endedBy is the reason of what the caller's context ended.

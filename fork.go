@@ -24,7 +24,7 @@ type fork struct {
 // fork makes a call that is a lane of this one, at its present model.
 func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 	c := &x.Call
-	y := &exchange[Req, Resp]{req: x.req}
+	y := &exchange[Req, Resp]{req: x.req, resp: x.resp}
 	y.typed, y.pool, y.parent, y.table = y, c.pool, f, c.table
 	y.opts, y.root, y.streams = c.opts, c.root, c.streams
 	y.model, y.pos, y.lastResort = c.model, c.pos, c.lastResort
@@ -36,19 +36,20 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 		id: c.ID(), window: t.window, last: t.last, tried: slices.Clone(t.tried),
 		limit: t.limit, limitCause: t.limitCause, span: t.span,
 		life: t.life, began: t.began,
-		wait: t.wait,
+		wait: t.wait, flaw: t.flaw,
 	}
 	t.wait = 0
 	f.lead, f.call, f.start, f.base = c, &y.Call, y.clock, c.attempts
 	return &y.Call
 }
 
-// adopt takes over the response of a lane, which must not hold it: nobody would
-// see then that a stream is lost.
+// adopt takes over the response of a lane, with the request that it is to, which
+// may be a revised one. The lane must not hold it: nobody would see then that a
+// stream is lost.
 func (x *exchange[Req, Resp]) adopt(from typed) {
 	var none Resp
 	y := from.(*exchange[Req, Resp])
-	x.resp, y.resp = y.resp, none
+	x.req, x.resp, y.resp = y.req, y.resp, none
 }
 
 // discard closes a response that nobody wants, if there is one.
@@ -106,6 +107,13 @@ func (c *Call) merge(f *fork) {
 	t.refused = append(t.refused, from.refused...)
 	if len(t.refused) > maxSkipped {
 		t.refused = t.refused[:maxSkipped]
+	}
+	if from.flaw != nil {
+		t.flaw = from.flaw
+		c.typed.adopt(f.call.typed)
+	}
+	if from.budget != nil {
+		t.budget = from.budget
 	}
 	c.attempts += f.call.attempts - f.base
 	c.clock = max(c.clock, f.call.clock)

@@ -9,23 +9,36 @@ type Hooks[Req, Resp any] struct {
 	Usage func(Req, Resp) Usage
 	// Cost reports in US dollars what the model's [Price] cannot say: fees for
 	// tools and searches, batches. It is asked where there is a usage, of
-	// every attempt; Resp is the zero value if the attempt brought none.
+	// every attempt, and for estimates; Resp is the zero value if there is none.
 	Cost func(*Model, Req, Resp, Usage) float64
 	// Validate rejects a response that arrived but is no good. Its error counts
-	// as [Malformed], which says nothing against the model, unless it has a
-	// [Kind] of its own.
+	// as [Malformed] unless it has a [Kind] of its own, and never against the
+	// model's breaker, whatever its kind.
 	Validate func(Req, Resp) error
+	// Revise returns the request to make after Validate has rejected resp with
+	// err, so that the model is told what was wrong. With it the same model is
+	// asked once more, by a pool that retries, before others are; they get the
+	// revised request, too. Of a stream, resp is over. It must not modify req.
+	Revise func(req Req, resp Resp, err error) Req
 	// Tokens estimates the tokens that a request takes, with its answer, for
-	// limits in tokens a minute.
+	// limits and budgets. Output is how many of them are the answer's, at most,
+	// such as the request's max_tokens; without it all of them are priced as the
+	// dearer of input and output.
 	Tokens func(Req) int
+	Output func(Req) int
 	// Default answers when every model failed and the caller still waits.
 	Default func(Req, error) (Resp, error)
 }
 
 func (h Hooks[Req, Resp]) apply(b *binding[Req, Resp]) error {
-	if h := b.hooks; h.Usage != nil || h.Cost != nil || h.Validate != nil || h.Tokens != nil || h.Default != nil {
+	if h := b.hooks; !h.empty() {
 		return &ConfigError{"client.hooks", "are given twice"}
 	}
 	b.hooks = h
 	return nil
+}
+
+func (h *Hooks[Req, Resp]) empty() bool {
+	return h.Usage == nil && h.Cost == nil && h.Validate == nil && h.Revise == nil &&
+		h.Tokens == nil && h.Output == nil && h.Default == nil
 }

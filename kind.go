@@ -21,7 +21,7 @@ package resilience
 //	Invalid       no                               no at the first model *          no
 //	TooLong       no                               larger windows only              no
 //	Filtered      no                               only where the operation allows  no
-//	Malformed     no                               yes                              quality only
+//	Malformed     with Hooks.Revise                yes                              quality only
 //	Truncated     before any text                  yes                              yes
 //	Rejected      no                               yes                              no
 //	Unknown       no                               once                             lightly

@@ -38,7 +38,7 @@ var kindRows = []kindRow{
 	{resilience.Invalid, "Invalid", "no", "no at the first model *", "no", "", 400},
 	{resilience.TooLong, "TooLong", "no", "larger windows only", "no", "", 400},
 	{resilience.Filtered, "Filtered", "no", "only where the operation allows", "no", "", 400},
-	{resilience.Malformed, "Malformed", "no", "yes", "quality only", "", 502},
+	{resilience.Malformed, "Malformed", "with Hooks.Revise", "yes", "quality only", "", 502},
 	{resilience.Truncated, "Truncated", "before any text", "yes", "yes", "", 502},
 	{resilience.Rejected, "Rejected", "no", "yes", "no", "", 503},
 	{resilience.Unknown, "Unknown", "no", "once", "lightly", "", 502},
@@ -50,7 +50,7 @@ var means = map[string]bool{
 	"yes": true, "no": false, "": false,
 	"only if nothing else is left": true, "waited out if ≤ 5 s and it fits": true, "after backoff": true,
 	"once, quickly": true, "before any text": true, "larger windows only": true, "once": true, "lightly": true,
-	"no at the first model *": false, "only where the operation allows": false, "quality only": false,
+	"no at the first model *": false, "only where the operation allows": false, "quality only": false, "with Hooks.Revise": false,
 }
 
 func TestKindTable(t *testing.T) {

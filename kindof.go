@@ -21,7 +21,7 @@ func KindOf(err error) Kind {
 		return e.Kind
 	case *ExhaustedError:
 		return e.Kind
-	case *rejection:
+	case *rejection, *BudgetError:
 		return Rejected
 	case Kind:
 		return e
@@ -44,6 +44,9 @@ func ours(err error) Kind {
 		return k
 	}
 	if _, ok := errors.AsType[*rejection](err); ok {
+		return Rejected
+	}
+	if _, ok := errors.AsType[*BudgetError](err); ok {
 		return Rejected
 	}
 	if f, ok := errors.AsType[*flawed](err); ok {
@@ -81,14 +84,17 @@ func RetryAfter(err error) time.Duration {
 	if r, ok := errors.AsType[*rejection](err); ok {
 		return r.after
 	}
+	if b, ok := errors.AsType[*BudgetError](err); ok {
+		return b.RetryAfter
+	}
 	return classify.Of(err, time.Now()).RetryAfter
 }
 
 // HTTPStatus returns the status with which a handler should pass on err, 200
 // for nil, and what to say in Retry-After, if anything. What is wrong with the
 // service's own keys, quota or models is not the client's fault: it is a 502 or
-// 503, or 429 where the providers' limits are all that keeps models from being
-// asked. A name that no model has is a 404. A caller that went away gets 499, as
+// 503, or 429 where the providers' limits or a budget are all that keeps models
+// from being asked. A name that no model has is a 404. A caller that went away gets 499, as
 // nginx has it; one whose deadline passed gets 504.
 func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 	k := KindOf(err)
@@ -108,8 +114,12 @@ func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 	return code, retryAfter
 }
 
-// limited reports whether no model was asked, since a limit held each.
+// limited reports whether no model was asked, since a limit held each, or for
+// want of budget.
 func limited(err error) bool {
+	if _, ok := errors.AsType[*BudgetError](err); ok {
+		return true
+	}
 	all, ok := errors.AsType[*ExhaustedError](err)
 	if !ok || len(all.Attempts) > 0 || len(all.Skipped) == 0 {
 		return false

@@ -249,7 +249,7 @@ func (a *attempt) follow(l *life) {
 			err = f.err
 		}
 		kind := KindOf(err)
-		a.end(kind, c.Against(err))
+		a.end(err, kind, c.Against(err))
 		c.note(a, err)
 	})
 }

@@ -1,7 +1,6 @@
 package resilience
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -33,52 +32,6 @@ type Limits struct {
 	Concurrency       int `json:"concurrency,omitempty"` // attempts at the same time
 	RequestsPerMinute int `json:"requestsPerMinute,omitempty"`
 	TokensPerMinute   int `json:"tokensPerMinute,omitempty"` // of requests and answers together
-}
-
-// Price is in US dollars per million tokens. The zero Price is unknown, not
-// free; see Free.
-type Price struct {
-	Input       float64 `json:"input"`
-	CachedInput float64 `json:"cachedInput"` // Input
-	CacheWrite  float64 `json:"cacheWrite"`  // Input
-	Output      float64 `json:"output"`
-	Free        bool    `json:"free,omitempty"`
-}
-
-// Cost returns what u costs at price p in US dollars, and whether p is known.
-func (p Price) Cost(u Usage) (dollars float64, ok bool) {
-	if p.Free {
-		return 0, true
-	}
-	if p == (Price{}) {
-		return 0, false
-	}
-	or := func(price float64) float64 {
-		if price == 0 {
-			return p.Input
-		}
-		return price
-	}
-	plain := max(0, u.Input-u.CachedInput-u.CacheWrite)
-	return (float64(plain)*p.Input + float64(u.CachedInput)*or(p.CachedInput) +
-		float64(u.CacheWrite)*or(p.CacheWrite) + float64(u.Output)*p.Output) / 1e6, true
-}
-
-// Usage counts the tokens of a call. CachedInput and CacheWrite are parts of
-// Input, Reasoning is part of Output.
-type Usage struct{ Input, CachedInput, CacheWrite, Output, Reasoning int64 }
-
-// add returns u + v.
-func (u Usage) add(v Usage) Usage {
-	return Usage{u.Input + v.Input, u.CachedInput + v.CachedInput, u.CacheWrite + v.CacheWrite, u.Output + v.Output, u.Reasoning + v.Reasoning}
-}
-
-// latest returns v with the fields of u where v says nothing.
-func (u Usage) latest(v Usage) Usage {
-	return Usage{
-		cmp.Or(v.Input, u.Input), cmp.Or(v.CachedInput, u.CachedInput), cmp.Or(v.CacheWrite, u.CacheWrite),
-		cmp.Or(v.Output, u.Output), cmp.Or(v.Reasoning, u.Reasoning),
-	}
 }
 
 // A Model is one model of a pool: what it is and how it is doing. Features

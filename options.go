@@ -20,6 +20,7 @@ type CallOptions struct {
 	Priority Priority      // who waits and who is turned away first under pressure
 	Timeout  time.Duration // for the whole call; 0 means Timeouts.Call, negative none
 	Attempts int           // at most so many in all; 0 means six, negative means one
+	MaxCost  float64       // in US dollars, all attempts together, those of calls within it too; 0 means no limit. See [Budget].Cost
 
 	// Once allows one attempt that a provider may have accepted, for requests
 	// that act: tools run by the provider, background jobs. Failures that
@@ -34,6 +35,8 @@ type CallOptions struct {
 	Region   string // models of this region are preferred, where the picker goes by regions
 	Affinity string // calls that share it prefer the same model, for its prompt cache
 	Tokens   int    // that the request is likely to take, with its answer; 0 means as Hooks.Tokens says
+
+	purse *purse // of MaxCost and WithBudget
 }
 
 // Priority orders calls when there is not room for all of them.
@@ -110,16 +113,31 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 	}
 	if outer == nil {
 		c.root = c
+		c.cap()
 		return
 	}
 	c.root = outer.root
 	if o := outer.opts; o != nil {
 		theirs := CallOptions{
 			Op: o.Op, Tenant: o.Tenant, Priority: o.Priority, Once: o.Once, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
+			purse: o.purse,
 		}
 		if !theirs.zero() {
 			c.opts = new(overlay(theirs, c.Options()))
 		}
+		if theirs.purse != nil && c.opts.purse.has(theirs.purse) {
+			leave(ctx)
+		}
+	}
+	c.cap()
+}
+
+// cap makes a budget of the call's own of MaxCost.
+func (c *Call) cap() {
+	if c.opts != nil && c.opts.MaxCost != 0 {
+		own := *c.opts
+		own.purse = &purse{of: "call", max: Budget{Cost: own.MaxCost}, outer: own.purse}
+		c.opts = &own
 	}
 }
 
@@ -140,6 +158,10 @@ func overlay(base, over CallOptions) CallOptions {
 	if over.Attempts == 0 {
 		over.Attempts = base.Attempts
 	}
+	if over.purse == nil {
+		over.purse = base.purse
+	}
+	over.MaxCost = cmp.Or(over.MaxCost, base.MaxCost)
 	over.Once = over.Once || base.Once
 	if over.Require == nil {
 		over.Require = base.Require
@@ -153,7 +175,8 @@ func overlay(base, over CallOptions) CallOptions {
 
 // zero reports whether nothing is set of what calls within a call take over.
 func (o *CallOptions) zero() bool {
-	return o.Op == "" && o.Tenant == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0
+	return o.Op == "" && o.Tenant == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0 &&
+		o.purse == nil
 }
 
 // restrict narrows the call's table to what was asked for.
@@ -192,6 +215,15 @@ func (c *Call) bound() {
 		}
 		c.report = c.report || t.observe // so that conclude sees it
 	}
+}
+
+// limitTo bounds the call by the deadline of a run.
+func (c *Call) limitTo(d time.Duration) {
+	at := c.start + int64(d)
+	if c.deadline != 0 && c.deadline <= at || c.trail != nil && c.trail.limit != 0 && c.trail.limit <= at {
+		return
+	}
+	c.limit(d, &timeoutError{setting: "Budget.Deadline", after: d})
 }
 
 // limit bounds the call. The context of a call that streams outlives the bound,

@@ -1,6 +1,9 @@
 package resilience
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // conclude makes the call's error and its report, and tells those who listen.
 func (c *Call) conclude(err error, rep *Report) error {
@@ -79,12 +82,15 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 	if e, ok := err.(*Error); ok && e.Delivered > 0 { //nolint:errorlint // what the reader of a stream got
 		return err
 	}
+	if t.budget != nil && len(t.attempts) > 0 && !slices.ContainsFunc(skipped, func(v Verdict) bool { return v.Reason == t.budget.Error() }) {
+		skipped = append(skipped, Verdict{Model: c.model, Reason: t.budget.Error()})
+	}
 	if len(skipped) == 0 && (len(t.attempts) == 0 || len(t.attempts) == 1 && t.attempts[0].Kind == KindOf(err)) {
 		return err
 	}
 	e := &ExhaustedError{
 		Kind: KindOf(err), Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Duration: took,
-		gaveUp: c.GaveUp(err),
+		gaveUp: c.GaveUp(err), budget: t.budget,
 	}
 	if _, ok := err.(*Error); !ok && !isNone(err) { //nolint:errorlint // what wraps an attempt's says more: that a wait was ended
 		e.last = err

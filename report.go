@@ -142,6 +142,8 @@ type trail struct {
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead
 	latest     *attempt        // if it is not the first
+	flaw       error           // why the latest answer was rejected, if the request is to be revised
+	budget     *BudgetError    // that the call met on its way
 	how        string          // the next attempt comes about, if not by a layer
 	attempts   []Attempt
 	tried      []uint16 // positions beyond what Call.tried holds

@@ -11,6 +11,7 @@ type CallStats struct {
 	Calls     int64 // all but those that the caller canceled
 	Failures  int64 // that speak against the model
 	Throttled int64 // RateLimited
+	Malformed int64 // whose answer was no good, also if that has another kind; they are among Calls
 	Canceled  int64 // by the caller, with streams and bodies that were left before their end
 	P50, P95  time.Duration
 	P99       time.Duration // of successes and failures alike
@@ -26,6 +27,7 @@ const (
 	countFailures
 	countThrottled
 	countCanceled
+	countMalformed
 	countInput
 	countCached
 	countWrite
@@ -85,7 +87,7 @@ func (s *stats) spend(now int64, u Usage, dollars float64) {
 	s.counts.Add(now, countWrite, u.CacheWrite)
 	s.counts.Add(now, countOutput, u.Output)
 	s.counts.Add(now, countReasoning, u.Reasoning)
-	s.counts.Add(now, countNanos, int64(dollars*1e9))
+	s.counts.Add(now, countNanos, nanos(dollars))
 }
 
 func (s *stats) sum(now int64, over time.Duration) CallStats {
@@ -95,12 +97,12 @@ func (s *stats) sum(now int64, over time.Duration) CallStats {
 		return CallStats{}
 	}
 	n := s.counts.Sum(now, int64(over), countThrottled, countFailures, countCalls, countCanceled,
-		countInput, countCached, countWrite, countOutput, countReasoning, countNanos)
+		countInput, countCached, countWrite, countOutput, countReasoning, countNanos, countMalformed)
 	q := s.spread.Quantiles(now, int64(over), 0.50, 0.95, 0.99)
 	c := CallStats{
 		Throttled: n[0], Failures: n[1], Calls: n[2], Canceled: n[3],
 		P50: time.Duration(q[0]), P95: time.Duration(q[1]), P99: time.Duration(q[2]),
-		Usage: Usage{n[4], n[5], n[6], n[7], n[8]}, Cost: float64(n[9]) / 1e9,
+		Usage: Usage{n[4], n[5], n[6], n[7], n[8]}, Cost: float64(n[9]) / 1e9, Malformed: n[10],
 	}
 	if c.Calls > 0 {
 		c.ErrorRate = float64(c.Failures) / float64(c.Calls)

@@ -34,6 +34,8 @@ func Wrap[Req, Resp any](caller resilience.ModelCaller[Req, Resp], cfg Config) *
 //     a second later, if that is within Patience. If it did not ask for
 //     anything, after backoff, if there is no other model to go to.
 //   - TimedOut: after backoff, if there is no other model to go to.
+//   - An answer that failed validation: at once, if [resilience.Hooks].Revise tells
+//     the model what was wrong with it.
 //   - All else is not retried, nor is what the provider marks as final.
 //
 // While there is another model to go to, a model is asked twice at most. A wait
@@ -182,6 +184,8 @@ func (p *Policy) retry(ctx context.Context, c *resilience.Call, r run, try resil
 			tries: tries,
 			alone: c.Remaining() == 0,
 			left:  c.Left(),
+
+			revised: c.Revises(),
 		}
 		wait, ok := r.wait(f, p.now(), p.random)
 		if r.config.ObserveOnly {

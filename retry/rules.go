@@ -13,6 +13,8 @@ type failure struct {
 	tries int           // of this model, with the one that failed
 	alone bool          // there is no other model to go to
 	left  time.Duration // until the call must be over
+
+	revised bool // the request will be another one
 }
 
 // A manner is how the next attempt is waited for.
@@ -20,6 +22,7 @@ type manner uint8
 
 const (
 	never manner = iota
+	atOnce
 	asAsked
 	quickly
 	backedOff
@@ -33,6 +36,9 @@ func (c *Config) rule(f failure) manner {
 		f.asked > max(c.Patience, 0),
 		!f.alone && (f.tries > 1 || c.LastModelOnly):
 		return never
+	}
+	if f.revised {
+		return atOnce
 	}
 	switch f.kind {
 	case resilience.RateLimited:

@@ -1,0 +1,78 @@
+package resilience
+
+import "errors"
+
+// An Estimate is what an attempt may take, at most. For feature authors.
+type Estimate struct {
+	Tokens int64   // 0 if nobody can tell
+	Cost   float64 // US dollars, of Tokens
+	Priced bool    // the model's price is known
+	Free   bool    // whatever it takes
+}
+
+// Estimate returns what an attempt at the call's model may take at most: the
+// tokens are [Call.Tokens], and all of them count as the dearer of input and
+// output, but for what [Hooks].Output tells apart. For feature authors.
+func (c *Call) Estimate() Estimate {
+	tokens, answer := c.size()
+	n, out := int64(tokens), int64(answer)
+	e := Estimate{Tokens: n}
+	if n == 0 {
+		n = 1000 // to see whether there is a price
+	}
+	asks, answers := Usage{Input: n - out, Output: out}, Usage{Input: n - out, Output: out}
+	if out == 0 {
+		answers = Usage{Output: n}
+	}
+	asked, priced := c.typed.price(c.model, asks, false)
+	answered, _ := c.typed.price(c.model, answers, false)
+	e.Cost, e.Priced = max(asked, answered), priced
+	e.Free = priced && e.Cost == 0
+	if e.Tokens == 0 {
+		e.Cost = 0
+	}
+	return e
+}
+
+// A Bill is what a provider charges for an attempt, as far as it is known. For
+// feature authors.
+type Bill struct {
+	Usage  Usage
+	Cost   float64 // US dollars
+	Known  bool    // Usage is
+	Priced bool    // Usage has a price
+
+	// Accepted is false if the provider surely charges nothing: it did not
+	// accept the attempt, or answered with the status of an error.
+	Accepted bool
+}
+
+// Billed returns the bill of the latest attempt, which ended with err. That of a
+// stream is complete at its end. For feature authors.
+func (c *Call) Billed(err error) Bill {
+	var b Bill
+	if a := c.latest(); a != nil {
+		b = a.billed(err)
+	}
+	return b
+}
+
+func (a *attempt) billed(err error) Bill {
+	n := a.notes()
+	b := Bill{Usage: n.Usage, Cost: n.cost, Known: n.Usage != Usage{}, Priced: n.priced}
+	b.Accepted = b.Known || accepted(err)
+	return b
+}
+
+// accepted reports whether a provider may charge for an attempt that ended with
+// err.
+func accepted(err error) bool {
+	if err == nil {
+		return true
+	}
+	if refusedFirst(err, KindOf(err)) {
+		return false
+	}
+	e, ok := errors.AsType[*Error](err)
+	return !ok || e.Status < 400 || e.Delivered > 0
+}

@@ -1,0 +1,125 @@
+package resilience_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/fallback"
+	"github.com/cmmv-hive/resilience/retry"
+)
+
+// teaches rejects answers that are not numbers, and says so in the next request.
+func teaches() resilience.Hooks[string, string] {
+	return resilience.Hooks[string, string]{
+		Validate: func(_, answer string) error {
+			if strings.Trim(answer, "0123456789") != "" {
+				return errors.New("not a number")
+			}
+			return nil
+		},
+		Revise: func(req, answer string, err error) string { return fmt.Sprintf("%s [%s: %v]", req, answer, err) },
+	}
+}
+
+// learns answers with a number once its request says what was wrong n times.
+func learns(n int, heard *[]string) ask {
+	return func(_ context.Context, req string) (string, error) {
+		*heard = append(*heard, req)
+		if strings.Count(req, "not a number") >= n {
+			return "42", nil
+		}
+		return "forty-two", nil
+	}
+}
+
+func TestReviseTellsTheModelWhatWasWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard []string
+		p := newPool(t, retry.New(retry.Config{}), breaker.New(breaker.Config{Consecutive: 1}))
+		c := newClient(t, p, resilience.BindFunc("m", learns(2, &heard)), teaches())
+		start := time.Now()
+		answer, rep, err := c.Do(t.Context(), "How many?", resilience.CallOptions{})
+		require.NoError(t, err)
+		require.Equal(t, "42", answer)
+		require.Equal(t, []string{
+			"How many?",
+			"How many? [forty-two: not a number]",
+			"How many? [forty-two: not a number] [forty-two: not a number]",
+		}, heard)
+		require.Len(t, rep.Attempts, 3)
+		require.Equal(t, resilience.Malformed, rep.Attempts[1].Kind)
+		require.Zero(t, time.Since(start), "it is not a matter of time")
+		stats := p.Model("m").Stats(time.Minute)
+		require.Equal(t, int64(2), stats.Malformed)
+		require.Zero(t, stats.Failures)
+		require.True(t, p.Model("m").Available())
+	})
+}
+
+func TestReviseGoesOnElsewhere(t *testing.T) {
+	for name, cfg := range map[string]fallback.Config{
+		"in turn": {},
+		"lanes":   {Strategy: fallback.Hedged, HedgeAfter: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var a, b []string
+				p := newPool(t, retry.New(retry.Config{}), fallback.New(cfg))
+				c := newClient(t, p, resilience.BindFunc("a", learns(9, &a)), resilience.BindFunc("b", learns(2, &b)), teaches())
+				answer, err := c.Call(t.Context(), "?")
+				require.NoError(t, err)
+				require.Equal(t, "42", answer)
+				require.Equal(t, []string{"?", "? [forty-two: not a number]"}, a, "asked twice while there is another")
+				require.Equal(t, []string{"? [forty-two: not a number] [forty-two: not a number]"}, b)
+			})
+		})
+	}
+}
+
+func TestReviseWithOnceAndWithoutRetry(t *testing.T) {
+	for name, features := range map[string][]resilience.Feature{"once": {retry.New(retry.Config{})}, "no retry": nil} {
+		t.Run(name, func(t *testing.T) {
+			var heard []string
+			c := newClient(t, newPool(t, features...), resilience.BindFunc("m", learns(1, &heard)), teaches())
+			_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Once: true})
+			require.ErrorIs(t, err, resilience.Malformed)
+			require.Len(t, heard, 1)
+		})
+	}
+}
+
+// TestAKindOfValidation has answers that are refusals in the shape of success.
+func TestAKindOfValidation(t *testing.T) {
+	for _, kind := range []resilience.Kind{resilience.Filtered, resilience.Overloaded, resilience.Truncated, resilience.TimedOut} {
+		p := newPool(t, breaker.New(breaker.Config{Consecutive: 1}))
+		c := newClient(t, p, resilience.BindFunc("m", says("…")), resilience.Hooks[string, string]{
+			Validate: func(string, string) error { return fmt.Errorf("%w: it says so", kind) },
+		})
+		_, err := c.Call(t.Context(), "?")
+		require.Equal(t, kind, resilience.KindOf(err))
+		require.True(t, p.Model("m").Available(), "nothing that a breaker counts")
+		stats := p.Model("m").Stats(time.Minute)
+		require.Equal(t, int64(1), stats.Malformed)
+		require.Zero(t, stats.Failures)
+	}
+}
+
+func TestAPanicOfRevise(t *testing.T) {
+	var heard []string
+	hooks := teaches()
+	hooks.Revise = func(string, string, error) string { panic("revise") }
+	p := newPool(t, retry.New(retry.Config{}))
+	c := newClient(t, p, resilience.BindFunc("m", learns(1, &heard)), hooks)
+	require.PanicsWithValue(t, "revise", func() { _, _ = c.Call(t.Context(), "?") })
+	require.Zero(t, p.InFlight())
+	require.Zero(t, p.Model("m").InFlight())
+}
