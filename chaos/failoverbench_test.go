@@ -11,7 +11,7 @@ import (
 )
 
 // Each scenario as its first attempts, and a later one, are at the wire.
-func TestFailoverBench(t *testing.T) {
+func TestFailoverBenchAtTheWire(t *testing.T) {
 	const healthy, pace = 60, 15 * time.Millisecond
 	for name, c := range map[string]struct {
 		statuses []int // of attempts one after the other; 0: no response

@@ -15,38 +15,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/internal/failoverbench"
 	"github.com/cmmv-hive/resilience/internal/openai"
 )
 
 var long = flag.Bool("long", false, "play all scenarios, also with 50 calls at once; takes seven minutes")
 
-// play asks what is at base as often at once as it says, one series after the
-// other, and then for a healthy answer.
-func (s scenario) play(ctx context.Context, client *http.Client, base string, p *chaos.Provider, stream bool, at int) played {
-	fallback := s.fallback
-	if fallback == "" {
-		fallback = "fb-ok"
-	}
-	primary := "fb-" + strings.ToLower(s.id)
-	out := played{began: time.Now(), at: at}
-	for i := range max(s.calls, 1) {
-		time.Sleep(time.Until(out.began.Add(time.Duration(i) * s.every)))
-		answers := make([]answer, at)
-		var all sync.WaitGroup
-		for j := range answers {
-			all.Go(func() { answers[j] = ask(ctx, client, base, question{primary, []string{fallback}, stream}) })
-		}
-		all.Wait()
-		out.answers = append(out.answers, answers...)
-	}
+// play plays s against what is at base.
+func play(ctx context.Context, s failoverbench.Scenario, client *http.Client, base string, p *chaos.Provider, stream bool, at int) failoverbench.Played {
+	return s.Play(at, chaos.FailoverBench()[0].Text, stream, func(q failoverbench.Question) failoverbench.Answer {
+		return ask(ctx, client, base, q).Answer
+	}, func(model string) []time.Time { return times(p, model) })
+}
+
+// times says when a model was asked.
+func times(p *chaos.Provider, model string) (list []time.Time) {
 	for _, a := range p.Attempts() {
-		if a.Model == primary {
-			out.primary = append(out.primary, a.Time)
+		if a.Model == model {
+			list = append(list, a.Time)
 		}
 	}
-	out.healthy = ask(ctx, client, base, question{"fb-ok", nil, stream})
-	out.text = chaos.FailoverBench()[0].Text
-	return out
+	return list
 }
 
 // benchModels are those of the bench. What fails once does so for each of
@@ -87,20 +76,20 @@ func direct(t *testing.T, provider string) string {
 
 // bench plays scenarios at the same time, each with a provider and a contestant
 // of its own.
-func bench(t *testing.T, who contestant, play []scenario, at int, want func(scenario, bool) verdict) {
+func bench(t *testing.T, who contestant, scenarios []failoverbench.Scenario, at int, want func(failoverbench.Scenario, bool) failoverbench.Verdict) {
 	t.Helper()
 	type game struct {
-		scenario
+		failoverbench.Scenario
 
 		stream bool
-		result played
+		result failoverbench.Played
 	}
 	var games []*game
 	var all sync.WaitGroup
 	slots := make(chan struct{}, 200/at) // what is judged is not the machine
-	for _, s := range play {
+	for _, s := range scenarios {
 		for _, stream := range []bool{true, false} {
-			if !stream && s.streams {
+			if !stream && s.Streams {
 				continue
 			}
 			slots <- struct{}{}
@@ -108,31 +97,31 @@ func bench(t *testing.T, who contestant, play []scenario, at int, want func(scen
 			require.NoError(t, err)
 			t.Cleanup(p.Close)
 			base := who(t, startServer(t, p))
-			g := &game{scenario: s, stream: stream}
+			g := &game{Scenario: s, stream: stream}
 			games = append(games, g)
 			all.Go(func() {
-				g.result = g.play(t.Context(), newClient(t), base, p, g.stream, at)
+				g.result = play(t.Context(), g.Scenario, newClient(t), base, p, g.stream, at)
 				<-slots
 			})
 		}
 	}
 	all.Wait()
 	for _, g := range games {
-		name := g.id + "/" + map[bool]string{true: "stream", false: "plain"}[g.stream]
+		name := g.ID + "/" + map[bool]string{true: "stream", false: "plain"}[g.stream]
 		t.Run(name, func(t *testing.T) {
-			got, why := g.judge(g.result)
-			t.Log(g.line(g.result, got))
-			require.Equal(t, want(g.scenario, g.stream), got, why)
+			got, why := g.Judge(g.result)
+			t.Log(g.Line(g.result, got))
+			require.Equal(t, want(g.Scenario, g.stream), got, why)
 		})
 	}
 }
 
 // list has the scenarios to play.
-func list() []scenario {
-	return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.slow && !*long })
+func list() []failoverbench.Scenario {
+	return slices.DeleteFunc(failoverbench.Scenarios(), func(s failoverbench.Scenario) bool { return s.Slow && !*long })
 }
 
-func passes(scenario, bool) verdict { return pass }
+func passes(failoverbench.Scenario, bool) failoverbench.Verdict { return failoverbench.Pass }
 
 func TestFailoverBench(t *testing.T) {
 	bench(t, throughGateway, list(), 1, passes)
@@ -142,21 +131,21 @@ func TestFailoverBenchAtOnce(t *testing.T) {
 	if !*long {
 		t.Skip("-long plays each scenario with 50 calls at once")
 	}
-	bench(t, throughGateway, scenarios, 50, passes)
+	bench(t, throughGateway, failoverbench.Scenarios(), 50, passes)
 }
 
 // TestFailoverBenchDirect is what the judge makes of no gateway at all.
 func TestFailoverBenchDirect(t *testing.T) {
-	bench(t, direct, list(), 1, func(s scenario, _ bool) verdict {
-		switch s.id {
+	bench(t, direct, list(), 1, func(s failoverbench.Scenario, _ bool) failoverbench.Verdict {
+		switch s.ID {
 		case "S11", "S13":
-			return pass
+			return failoverbench.Pass
 		case "S07":
-			return partial
+			return failoverbench.Partial
 		case "S06", "S08", "S09", "S10", "S14":
-			return failed
+			return failoverbench.Fail
 		default:
-			return safe
+			return failoverbench.Safe
 		}
 	})
 }

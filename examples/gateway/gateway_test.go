@@ -16,6 +16,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/internal/failoverbench"
 )
 
 // before starts a gateway before models of a fake provider; settings are those
@@ -65,7 +66,7 @@ func TestBodyPassesThrough(t *testing.T) {
 	} {
 		const rest = `"seed": 12345678901234567890, "stop": ["\n"], "tools": [{"x": 1.50}], "messages": [{"role": "user", "content": "<é>"}], "x": null}`
 		a := send(t.Context(), newClient(t), g.base, json.RawMessage(`{"model": `+c.model+`, "fallbacks": `+c.fallbacks+`, `+rest))
-		require.NoError(t, a.broke)
+		require.NoError(t, a.Broke)
 		require.Equal(t, []string{answered}, a.events)
 		got := <-requests
 		require.JSONEq(t, `{"model": `+c.sent+`, `+rest, got.body)
@@ -79,8 +80,9 @@ func TestShared(t *testing.T) {
 	ill := chaos.Model{Name: "ill", Failures: []chaos.Failure{{Fault: chaos.Fault{Status: 401}, Share: 1}}}
 	g, p := before(t, "", ill, chaos.Model{Name: "well", Text: text})
 	for _, stream := range []bool{true, false} {
-		a := ask(t.Context(), newClient(t), g.base, question{"chat", nil, stream})
-		require.Equal(t, answer{status: 200, text: text, model: "well"}, answer{status: a.status, text: a.text, model: a.model, failed: a.failed, broke: a.broke})
+		a := ask(t.Context(), newClient(t), g.base, failoverbench.Question{Model: "chat", Stream: stream})
+		require.NoError(t, a.Broke)
+		require.Equal(t, []any{200, text, "well", ""}, []any{a.status, a.Text, a.Model, a.Failed})
 	}
 	require.Len(t, p.Attempts(), 3, "one is held after its first refusal")
 }
@@ -146,17 +148,17 @@ func TestErrors(t *testing.T) {
 func TestBreaks(t *testing.T) {
 	cut := chaos.Model{Name: "cut", Arguments: `{"city": "Oslo"}`, Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.Cut, Tokens: 2}, Share: 1}}}
 	g, _ := before(t, "", cut, chaos.Model{Name: "well", Arguments: `{"city": "Oslo"}`})
-	body := question{"cut", []string{"well"}, true}.body()
+	body := body(failoverbench.Question{Model: "cut", Fallbacks: []string{"well"}, Stream: true})
 	body["tools"] = []any{map[string]any{"type": "function", "function": map[string]string{"name": "weather"}}}
 	a := send(t.Context(), newClient(t), g.base, body)
-	require.NoError(t, a.broke)
-	require.Contains(t, a.failed, `"code":"truncated"`)
+	require.NoError(t, a.Broke)
+	require.Contains(t, a.Failed, `"code":"truncated"`)
 	require.False(t, a.done)
 
 	body["model"] = "well"
 	a = send(t.Context(), newClient(t), g.base, body)
-	require.NoError(t, a.broke)
-	require.Empty(t, a.failed)
+	require.NoError(t, a.Broke)
+	require.Empty(t, a.Failed)
 	require.True(t, a.done)
 	require.Contains(t, strings.Join(a.events, ""), `"finish_reason":"tool_calls"`)
 }
@@ -167,11 +169,11 @@ func TestRescue(t *testing.T) {
 	cut := chaos.Model{Name: "cut", Text: text, Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.Cut, Tokens: 4}, Share: 1}}}
 	for _, noPrefill := range []bool{false, true} {
 		g, p := before(t, "", cut, chaos.Model{Name: "well", Text: text, NoPrefill: noPrefill})
-		a := ask(t.Context(), newClient(t), g.base, question{"chat", nil, true})
-		require.NoError(t, a.broke)
-		require.Equal(t, text, a.text)
-		require.Len(t, a.ids, 1)
-		require.Equal(t, 1, a.roles)
+		a := ask(t.Context(), newClient(t), g.base, failoverbench.Question{Model: "chat", Stream: true})
+		require.NoError(t, a.Broke)
+		require.Equal(t, text, a.Text)
+		require.Len(t, a.IDs, 1)
+		require.Equal(t, 1, a.Roles)
 		require.True(t, a.done)
 		for i, event := range a.events {
 			model := map[bool]string{true: "cut", false: "well"}[i < 5] // a role and four words
@@ -201,11 +203,11 @@ func TestReady(t *testing.T) {
 	status, body := get(t, g.base+"/readyz")
 	require.Equal(t, 200, status)
 	require.JSONEq(t, `{"held": {}}`, body)
-	require.Equal(t, 502, ask(t.Context(), newClient(t), g.base, question{model: "a"}).status)
+	require.Equal(t, 502, ask(t.Context(), newClient(t), g.base, failoverbench.Question{Model: "a"}).status)
 	status, body = get(t, g.base+"/readyz")
 	require.Equal(t, 200, status)
 	require.JSONEq(t, `{"held": {"a": "held by credential (unauthorized)"}}`, body)
-	require.Equal(t, 502, ask(t.Context(), newClient(t), g.base, question{model: "b"}).status)
+	require.Equal(t, 502, ask(t.Context(), newClient(t), g.base, failoverbench.Question{Model: "b"}).status)
 	status, _ = get(t, g.base+"/readyz")
 	require.Equal(t, 503, status)
 }
@@ -214,7 +216,9 @@ func TestReady(t *testing.T) {
 func TestDrain(t *testing.T) {
 	g, p := before(t, "", chaos.Model{Name: "a", Text: text, Rate: chaos.Always(10)})
 	answered := make(chan answer)
-	go func() { answered <- ask(context.Background(), newClient(t), g.base, question{"a", nil, true}) }()
+	go func() {
+		answered <- ask(context.Background(), newClient(t), g.base, failoverbench.Question{Model: "a", Stream: true})
+	}()
 	require.Eventually(t, func() bool {
 		seen := p.Attempts()
 		return len(seen) > 0 && seen[0].Tokens > 0
@@ -225,9 +229,9 @@ func TestDrain(t *testing.T) {
 		status, body := get(t, g.base+"/readyz")
 		return status == 503 && strings.Contains(body, "draining")
 	}, 5*time.Second, time.Millisecond)
-	require.Equal(t, 503, ask(t.Context(), newClient(t), g.base, question{"a", nil, true}).status)
+	require.Equal(t, 503, ask(t.Context(), newClient(t), g.base, failoverbench.Question{Model: "a", Stream: true}).status)
 	a := <-answered
-	require.Equal(t, text, a.text)
+	require.Equal(t, text, a.Text)
 	require.True(t, a.done)
 	require.Equal(t, http.ErrServerClosed, <-stopped)
 }
@@ -238,9 +242,9 @@ func TestOffline(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- offline(ctx, ln) }()
-	a := ask(t.Context(), newClient(t), "http://"+ln.Addr().String(), question{"atlas", []string{"boreal"}, true})
-	require.NoError(t, a.broke)
-	require.Equal(t, "Air scatters blue light more than red.", a.text)
+	a := ask(t.Context(), newClient(t), "http://"+ln.Addr().String(), failoverbench.Question{Model: "atlas", Fallbacks: []string{"boreal"}, Stream: true})
+	require.NoError(t, a.Broke)
+	require.Equal(t, "Air scatters blue light more than red.", a.Text)
 	cancel()
 	require.Equal(t, http.ErrServerClosed, <-done)
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log"
@@ -14,7 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/failoverbench"
 	"github.com/cmmv-hive/resilience/internal/leaktest"
 	"github.com/cmmv-hive/resilience/internal/openai"
 )
@@ -79,75 +78,49 @@ func startGateway(t *testing.T, config string) *running {
 	return &running{"http://" + ln.Addr().String(), file, stop}
 }
 
-// A question is a request of a client of these tests.
-type question struct {
-	model     string
-	fallbacks []string
-	stream    bool
-}
-
-func (q question) body() map[string]any {
+// body is q as a request.
+func body(q failoverbench.Question) map[string]any {
 	return map[string]any{
-		"model": q.model, "fallbacks": q.fallbacks, "stream": q.stream, "stream_options": map[string]bool{"include_usage": true},
+		"model": q.Model, "fallbacks": q.Fallbacks, "stream": q.Stream, "stream_options": map[string]bool{"include_usage": true},
 		"messages": []map[string]string{{"role": "user", "content": "What happens at six?"}},
 	}
 }
 
 // An answer is what a client got.
 type answer struct {
+	failoverbench.Answer
+
 	status int
-	text   string
-	model  string // the last that was named
-	tokens int    // of the usage
-	ids    []string
-	roles  int // how often the answer began
 	events []string
-	done   bool   // ended with [DONE]
-	failed string // the error that was sent, as it was
-	broke  error  // what was no clean end
-	took   time.Duration
+	done   bool // ended with [DONE]
 }
 
-// document is what a client reads of an answer, or of an event.
-type document struct {
-	ID      string `json:"id"`
-	Model   string `json:"model"`
-	Choices []struct {
-		Message struct{ Content string }       `json:"message"`
-		Delta   struct{ Role, Content string } `json:"delta"`
-	} `json:"choices"`
-	Usage struct {
-		Tokens int `json:"total_tokens"`
-	} `json:"usage"`
-	Error json.RawMessage `json:"error"`
-}
-
-func ask(ctx context.Context, client *http.Client, base string, q question) answer {
-	return send(ctx, client, base, q.body())
+func ask(ctx context.Context, client *http.Client, base string, q failoverbench.Question) answer {
+	return send(ctx, client, base, body(q))
 }
 
 // send posts a body as clients do.
 func send(ctx context.Context, client *http.Client, base string, body any) (a answer) {
 	began := time.Now()
-	defer func() { a.took = time.Since(began) }()
+	defer func() { a.Took = time.Since(began) }()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", bytes.NewReader(openai.Marshal(body)))
 	if err != nil {
-		return answer{broke: err}
+		return broken(err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return answer{broke: err}
+		return broken(err)
 	}
 	defer resp.Body.Close()
 	a.status = resp.StatusCode
 	switch {
 	case a.status != http.StatusOK:
 		text, err := io.ReadAll(resp.Body)
-		a.failed, a.broke = cmp.Or(string(text), "nothing"), err
+		a.Failed, a.Broke = cmp.Or(string(text), "nothing"), err
 	case resp.Header.Get("Content-Type") == "application/json":
 		text, err := io.ReadAll(resp.Body)
-		if a.broke = err; err == nil {
-			a.broke = a.read(string(text))
+		if a.Broke = err; err == nil {
+			a.Broke = a.read(string(text))
 		}
 	default:
 		a.stream(resp.Body)
@@ -159,39 +132,24 @@ func send(ctx context.Context, client *http.Client, base string, body any) (a an
 // broken off for its clients.
 func (a *answer) stream(body io.Reader) {
 	lines := bufio.NewScanner(body)
-	for lines.Scan() && a.broke == nil {
+	for lines.Scan() && a.Broke == nil {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
 		switch {
 		case !ok:
 		case a.done:
-			a.broke = errors.New("an event after [DONE]")
+			a.Broke = errors.New("an event after [DONE]")
 		case data == "[DONE]":
 			a.done = true
 		default:
-			a.broke = a.read(data)
+			a.Broke = a.read(data)
 		}
 	}
-	a.broke = errors.Join(a.broke, lines.Err())
+	a.Broke = errors.Join(a.Broke, lines.Err())
 }
 
 func (a *answer) read(data string) error {
-	var doc document
-	if err := json.Unmarshal([]byte(data), &doc); err != nil {
-		return err
-	}
-	if doc.Error != nil {
-		a.failed = string(doc.Error)
-	}
-	if doc.ID != "" && !slices.Contains(a.ids, doc.ID) {
-		a.ids = append(a.ids, doc.ID)
-	}
 	a.events = append(a.events, data)
-	a.model, a.tokens = cmp.Or(doc.Model, a.model), cmp.Or(doc.Usage.Tokens, a.tokens)
-	for _, c := range doc.Choices {
-		a.text += c.Message.Content + c.Delta.Content
-		if c.Delta.Role != "" {
-			a.roles++
-		}
-	}
-	return nil
+	return a.Read([]byte(data))
 }
+
+func broken(err error) answer { return answer{Answer: failoverbench.Answer{Broke: err}} }
