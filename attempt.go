@@ -10,8 +10,9 @@ import (
 // not pooled: a context may outlive its call.
 type attempt struct {
 	scope
+	*access
+
 	call  *Call
-	model *Model
 	start int64
 	noted atomic.Pointer[note]
 }
@@ -60,6 +61,8 @@ func (a *attempt) Value(key any) any {
 		return a.call
 	case attemptKey:
 		return a
+	case keyKey:
+		return a.access
 	}
 	return a.scope.Value(key)
 }
@@ -73,9 +76,8 @@ func ReportUsage(ctx context.Context, u Usage) {
 	}
 }
 
-// measure is the innermost layer: a context, a clock and an outcome around the
-// caller.
-func measure(ctx context.Context, c *Call) error {
+// ask makes an attempt: a context, a clock and an outcome around the caller.
+func (c *Call) ask(ctx context.Context, by *access) error {
 	var d *draw
 	if c.opts != nil && c.opts.purse != nil {
 		var refused error
@@ -83,7 +85,7 @@ func measure(ctx context.Context, c *Call) error {
 			return refused
 		}
 	}
-	a := c.begin(ctx)
+	a := c.begin(ctx, by)
 	if d != nil {
 		a.jot(func(n *note) { n.draw = d })
 	}
@@ -100,18 +102,23 @@ func measure(ctx context.Context, c *Call) error {
 	if err == nil && c.streams {
 		if err = a.started(); err == nil {
 			returned = true
+			a.answered()
 			return nil
 		}
 	}
 	returned = true
 	if err == nil {
 		a.end(nil, 0, false)
+		a.answered()
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
 			c.note(a, nil)
 		}
 		return nil
 	}
 	kind, e := a.explain(err)
+	if own, ok := e.(*Error); ok && !nested(err) {
+		a.blame(own)
+	}
 	a.end(e, kind, c.Against(e))
 	c.note(a, e)
 	return e
@@ -132,7 +139,7 @@ func answer(ctx context.Context, c *Call) error {
 
 // begin starts an attempt. The first one is part of the call, and shares its
 // clock reading unless the call has waited.
-func (c *Call) begin(ctx context.Context) *attempt {
+func (c *Call) begin(ctx context.Context, by *access) *attempt {
 	a := &c.attempt
 	if a.call != nil || c.attempts > 0 { // of a lane
 		a = new(attempt)
@@ -147,7 +154,7 @@ func (c *Call) begin(ctx context.Context) *attempt {
 	}
 	c.attempts++
 	c.waited = false
-	a.call, a.model, a.start = c, c.model, c.clock
+	a.call, a.access, a.start = c, by, c.clock
 	a.pool, a.parent = c.pool, ctx
 	t := c.pool.timeouts.Load()
 	if c.streams {
@@ -157,6 +164,9 @@ func (c *Call) begin(ctx context.Context) *attempt {
 		if d, cause = a.share(t, d, cause); d > 0 {
 			a.deadline, a.cause = a.start+int64(d), cause
 		}
+	}
+	if f := c.forked(); f != nil {
+		f.by.Store(by)
 	}
 	if ctx == context.Context(c) && c.armed.Load() == nil && c.state != callForked { // nothing in between: skip a link
 		a.parent = c.parent
@@ -202,7 +212,7 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 	if kind == Canceled && a.call.lost() != nil {
 		m.atLeast(now, took)
 	}
-	m.record(now, took, kind, against)
+	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err))
 	if n != nil {
 		if n.Usage != (Usage{}) {
 			cost, priced := a.call.typed.price(m, n.Usage, true)
@@ -227,7 +237,7 @@ func (c *Call) note(a *attempt, err error) {
 	p := c.pool
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Err: err}
+	done := Attempt{Model: a.model, Key: a.name(), Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Err: err}
 	if f := c.forked(); f != nil {
 		done.Hedge = f.hedge
 	}
@@ -253,7 +263,7 @@ func (c *Call) note(a *attempt, err error) {
 	}
 	if p.Wants(EventAttempt) {
 		p.Emit(a, Event{
-			Kind: EventAttempt, Model: a.model, Attempt: int(c.attempts), Duration: took,
+			Kind: EventAttempt, Model: a.model, Key: done.Key, Attempt: int(c.attempts), Duration: took,
 			Usage: n.Usage, Cost: n.cost, Err: err, Reason: done.Reason,
 		})
 	}

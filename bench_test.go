@@ -397,3 +397,34 @@ func (c *counting) Recv() (int, error) {
 	}
 	return c.left, nil
 }
+
+// BenchmarkKeys is a call of a model without keys, with three, and with the
+// caller's own.
+func BenchmarkKeys(b *testing.B) {
+	for _, row := range []struct {
+		name string
+		keys []string
+		opts resilience.CallOptions
+	}{{"none", nil, resilience.CallOptions{}}, {"three", []string{"a", "b", "c"}, resilience.CallOptions{}}, {"own", nil, resilience.CallOptions{Key: "own"}}} {
+		b.Run(row.name, func(b *testing.B) {
+			pool, err := resilience.NewPool(resilience.Models(resilience.ModelInfo{ID: "m", Keys: row.keys}))
+			if err != nil {
+				b.Fatal(err)
+			}
+			c, err := resilience.NewClient(pool, resilience.BindFunc("m", quiet))
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx := b.Context()
+			if row.opts.Key != "" {
+				ctx = resilience.WithOptions(ctx, row.opts)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Call(ctx, "Why?"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

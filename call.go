@@ -250,10 +250,11 @@ func (c *Call) latest() *attempt {
 }
 
 // Quotas are what the provider said of its limits with the answer to the latest
-// attempt, where a [Tap] heard it: of requests and of tokens.
+// attempt, where a [Tap] heard it: of requests and of tokens. It is nothing where
+// that is said of a key: a caller's own, or one of several.
 func (c *Call) Quotas() (requests, tokens Quota) {
 	a := c.latest()
-	if a == nil {
+	if a == nil || a.key != nil && a.speaks() {
 		return
 	}
 	n := a.noted.Load()

@@ -212,6 +212,7 @@ func (p *Pool) reload(ctx context.Context, config []byte, by Control) error {
 		return err
 	}
 	p.apply(next, from+1)
+	p.renew(ctx, by)
 	return nil
 }
 
@@ -240,6 +241,16 @@ func checkInfos(path string, infos []ModelInfo) (errs []error) {
 		}
 		if l := info.Limits; l.Concurrency < 0 || l.RequestsPerMinute < 0 || l.TokensPerMinute < 0 {
 			bad(i, ".limits", "are negative")
+		}
+		for j, key := range info.Keys {
+			switch field := fmt.Sprintf(".keys[%d]", j); {
+			case key == "":
+				bad(i, field, "is empty")
+			case printable(key) != key:
+				bad(i, field, notAnID+": it is a name, not the key")
+			case slices.Contains(info.Keys[:j], key):
+				bad(i, field, fmt.Sprintf("%q is there twice", key))
+			}
 		}
 		if info.ContextWindow < 0 {
 			bad(i, ".contextWindow", "is negative")

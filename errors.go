@@ -18,6 +18,7 @@ import (
 type Error struct {
 	Kind       Kind
 	Model      string // its ID
+	Key        string // the name of the key, if there was one
 	Attempt    int    // of the call, from 1
 	Status     int    // HTTP status, if any
 	Code       string // the provider's code or type, if any
@@ -28,18 +29,20 @@ type Error struct {
 
 	reason  string // what is safe to say about Err
 	gaveUp  bool
-	refused bool  // surely before the provider accepted it
-	final   bool  // the provider asked not to be asked again
-	cut     bool  // not the model's doing: by the deadline of a call that had begun long before, or by Hooks.Validate
-	overall bool  // by the end of the time that a stream may take
-	ended   error // context.Canceled or DeadlineExceeded, even if Err is not one
+	refused bool   // surely before the provider accepted it
+	final   bool   // the provider asked not to be asked again
+	keyed   bool   // it says something of the key
+	holds   HoldBy // the model then; see Call.Hold
+	cut     bool   // not the model's doing: by the deadline of a call that had begun long before, or by Hooks.Validate
+	overall bool   // by the end of the time that a stream may take
+	ended   error  // context.Canceled or DeadlineExceeded, even if Err is not one
 }
 
 // Error returns one line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Model != "" {
-		b.WriteString(e.Model + ": ")
+		b.WriteString(e.Model + inBrackets(e.Key) + ": ")
 	}
 	b.WriteString(e.Kind.String())
 	if what := e.what(); what != "" {
@@ -105,6 +108,9 @@ func (e *Error) Format(f fmt.State, verb rune) {
 // LogValue implements [slog.LogValuer].
 func (e *Error) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("kind", e.Kind.String()), slog.String("model", e.Model), slog.Int("attempt", e.Attempt)}
+	if e.Key != "" {
+		attrs = append(attrs, slog.String("key", e.Key))
+	}
 	if what := e.what(); what != "" {
 		attrs = append(attrs, slog.String("what", what))
 	}
@@ -248,7 +254,8 @@ func (e *ConfigError) Error() string { return e.Path + ": " + e.Problem }
 type rejection struct {
 	reason string
 	after  time.Duration
-	none   bool // there was no model to try
+	none   bool  // there was no model to try
+	held   *Hold // the caller's own key
 }
 
 // Reject returns an error for a call or an attempt that a feature refuses. Its
@@ -276,6 +283,14 @@ func format(f fmt.State, verb rune, text string) {
 		text = fmt.Sprintf("%x", text)
 	}
 	_, _ = f.Write([]byte(text))
+}
+
+// inBrackets is what follows a model's ID where it was asked by a key.
+func inBrackets(key string) string {
+	if key == "" {
+		return ""
+	}
+	return "[" + key + "]"
 }
 
 // counted is "1 call" or "2 calls".

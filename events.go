@@ -46,6 +46,7 @@ type Event struct {
 	Kind     EventKind
 	Time     time.Time
 	Model    *Model
+	Key      string // its name
 	Call     uint64
 	Op       string
 	Tenant   string

@@ -245,6 +245,42 @@ func ExampleTap() {
 	// Output: model: rate_limited: 429 too many requests, retry in 2s
 }
 
+// A model has two keys, of which one was revoked. Whoever asks it looks the key
+// up by its name; the library never has it.
+func ExampleKeyFrom() {
+	keys := map[string]string{"first": "sk-revoked", "second": "sk-good"}
+	ask := func(ctx context.Context, prompt string) (string, error) {
+		if keys[resilience.KeyFrom(ctx)] == "sk-revoked" {
+			return "", &statusError{StatusCode: 401, Code: "invalid_api_key"}
+		}
+		return "answer to " + prompt, nil
+	}
+	pool, err := resilience.NewPool(breaker.New(breaker.Config{}),
+		resilience.Models(resilience.ModelInfo{ID: "gpt-5", Provider: "openai", Keys: []string{"first", "second"}}))
+	if err != nil {
+		panic(err)
+	}
+	chat, err := resilience.NewClient(pool, resilience.BindFunc("gpt-5", ask))
+	if err != nil {
+		panic(err)
+	}
+	for range 2 {
+		answer, report, err := chat.Do(context.Background(), "Why?", resilience.CallOptions{})
+		for _, a := range report.Attempts {
+			fmt.Println(a.Key+":", a.Kind)
+		}
+		fmt.Println(answer, err)
+	}
+	fmt.Println(pool.Explain("gpt-5")[0])
+	// Output:
+	// first: unauthorized
+	// second: ok
+	// answer to Why? <nil>
+	// second: ok
+	// answer to Why? <nil>
+	// gpt-5 usable; key first held by credential (unauthorized 401 invalid_api_key) until lifted
+}
+
 // A transport protects whatever takes an http.Client. Here an overload is
 // retried, and a stream that lacks its end is an error, which SDKs would take
 // for the end of the answer.

@@ -238,7 +238,7 @@ func (c *Client[Req, Resp]) bypass(
 	}
 	first := slices.MinFunc(t.entries, func(a, b entry) int { return cmp.Compare(a.pos, b.pos) })
 	start := time.Now()
-	resp, err = v.calls[first.pos](ctx, first.model, req)
+	resp, err = v.calls[first.pos](unprotected(ctx, first.model, opts), first.model, req)
 	if rep != nil {
 		*rep = Report{Bypassed: true, Model: first.model, Duration: time.Since(start), Generation: v.roster.config}
 	}

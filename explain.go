@@ -132,7 +132,7 @@ func (a *attempt) short(late *timeoutError) bool {
 }
 
 func (a *attempt) failed(kind Kind, err error, reason string) *Error {
-	e := &Error{Kind: kind, Model: a.model.id, Attempt: int(a.call.attempts), Err: err, reason: reason}
+	e := &Error{Kind: kind, Model: a.model.id, Key: a.name(), Attempt: int(a.call.attempts), Err: err, reason: reason}
 	if n := a.noted.Load(); n != nil {
 		e.RequestID = n.requestID()
 	}

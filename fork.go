@@ -18,7 +18,8 @@ type fork struct {
 	base  uint16 // attempts of lead when the lane began
 
 	hedge bool
-	lost  atomic.Pointer[error] // why nobody waits for it any more
+	lost  atomic.Pointer[error]  // why nobody waits for it any more
+	by    atomic.Pointer[access] // of the latest attempt
 }
 
 // fork makes a call that is a lane of this one, at its present model.

@@ -12,6 +12,7 @@ type Hold struct {
 	By           HoldBy
 	Reason       string
 	Since, Until time.Time // a zero Until is open-ended
+	Key          string    // what is held is not the model, but this key of it
 }
 
 // HoldBy says who holds a model.
@@ -59,7 +60,7 @@ type hold struct {
 // so that no model stays out because nobody is there to bring it back. For
 // feature authors.
 func (m *Model) Hold(ctx context.Context, h Hold) {
-	if h.By == 0 || int(h.By) >= holders {
+	if h.By == 0 || int(h.By) >= holders || h.Key != "" {
 		return
 	}
 	p := m.pool
@@ -118,6 +119,23 @@ func (m *Model) HeldSince(by HoldBy) (since time.Duration, held bool) {
 	return time.Duration(h.since), h.until > m.pool.now()
 }
 
+// spares reports whether nothing holds m but that its own keys are refused or
+// spent, which does not concern a call that brings another.
+func (m *Model) spares(now int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for by, h := range m.holds {
+		switch HoldBy(by) {
+		case HoldQuota, HoldCredential:
+		default:
+			if h.until > now {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // regate makes the gate the end of the longest hold. The caller has m.mu.
 func (m *Model) regate() {
 	var until int64
@@ -173,15 +191,20 @@ func (m *Model) bound(now int64) {
 // Available reports whether nothing holds m.
 func (m *Model) Available() bool { return m.free(m.pool.now()) }
 
-// Holds lists what holds m now, by holder.
+// Holds lists what holds m now, by holder, and then what holds keys of m, which
+// does not keep it from being used.
 func (m *Model) Holds() []Hold {
 	now := m.pool.now()
+	return append(m.heldBy(now), m.keyHolds(now)...)
+}
+
+// heldBy lists what holds m itself.
+func (m *Model) heldBy(now int64) (list []Hold) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var list []Hold
 	for by, h := range m.holds {
 		if h.until > now {
-			list = append(list, Hold{HoldBy(by), h.reason, m.pool.wall(h.since), m.pool.wall(h.until)})
+			list = append(list, m.pool.holdOf(HoldBy(by), h, ""))
 		}
 	}
 	return list
@@ -210,4 +233,24 @@ func (m *Model) manual(now int64) bool {
 	}
 	_, by, _ := m.until(now)
 	return by
+}
+
+// by says who holds, and why.
+func (h Hold) by() string {
+	if h.Reason == "" {
+		return "held by " + h.By.String()
+	}
+	return "held by " + h.By.String() + " (" + h.Reason + ")"
+}
+
+// String puts h in one line, without Since.
+func (h Hold) String() string {
+	line := h.by()
+	if h.Key != "" {
+		line = "key " + h.Key + " " + line
+	}
+	if h.Until.IsZero() {
+		return line + " until lifted"
+	}
+	return line + " until " + h.Until.Format(time.RFC3339)
 }

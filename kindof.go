@@ -125,13 +125,17 @@ func limited(err error) bool {
 		return false
 	}
 	for _, v := range all.Skipped {
-		if len(v.Holds) == 0 {
-			return false
-		}
+		held := false
 		for _, h := range v.Holds {
-			if h.By != HoldLimit {
+			if h.Key != "" && !v.own {
+				continue
+			}
+			if held = true; h.By != HoldLimit {
 				return false
 			}
+		}
+		if !held {
+			return false
 		}
 	}
 	return true

@@ -25,6 +25,11 @@ type ModelInfo struct {
 	Price         Price             `json:"price,omitzero"`
 	Limits        Limits            `json:"limits,omitzero"`
 	Labels        map[string]string `json:"labels,omitempty"`
+
+	// Keys are names of keys with which the model can be asked, in turn; see
+	// [KeyFrom]. They are names and not the keys themselves: they get into logs. The
+	// same name is the same key at all models of a provider.
+	Keys []string `json:"keys,omitempty"`
 }
 
 // Limits are what the provider allows, as far as it is known; 0 means unknown.
@@ -47,8 +52,10 @@ type Model struct {
 	stats   *stats
 	refusal atomic.Pointer[refusal]
 	warned  atomic.Bool // that a client retries by itself
-	chain   Handler     // the layers below LayerRoute, down to measure
-	fault   Handler     // those below measure, or nil
+	plain   access      // without a key
+	keys    atomic.Pointer[ring]
+	chain   Handler // the layers below LayerRoute, down to measure
+	fault   Handler // those below measure, or nil
 
 	_        line
 	inflight atomic.Int64
@@ -66,6 +73,7 @@ type Model struct {
 
 func newModel(p *Pool, info ModelInfo) *Model {
 	m := &Model{id: info.ID, pool: p, stats: newStats()}
+	m.plain.model = m
 	m.describe(info)
 	m.ramp.Store(math.Float64bits(1))
 	return m
@@ -80,6 +88,7 @@ func (m *Model) describe(info ModelInfo) {
 	}
 	m.weight.Store(math.Float64bits(info.Weight))
 	m.info.Store(&info)
+	m.equip(info)
 }
 
 // ID identifies the deployment.

@@ -22,6 +22,17 @@ type CallOptions struct {
 	Attempts int           // at most so many in all; 0 means six, negative means one
 	MaxCost  float64       // in US dollars, all attempts together, those of calls within it too; 0 means no limit. See [Budget].Cost
 
+	// Key is the name of the caller's own key, as [KeyFrom] tells it to whoever
+	// asks the model; it is printed, and never the key itself. Then all attempts of
+	// the call, and of those within it, have that key and none of the pool's own.
+	// Where it is refused it is left out for five minutes, where it is spent or
+	// limited as long as the provider says, else for a minute or a second, doubling
+	// up to an hour, or a minute for a limit. A model at which it is left out
+	// refuses the call as [Rejected], unasked, and the call goes on to others. What
+	// the key fails for neither holds a model nor counts against it, and models
+	// whose own keys are refused or spent are open to it.
+	Key string
+
 	// Once allows one attempt that a provider may have accepted, for requests
 	// that act: tools run by the provider, background jobs. Failures that
 	// surely came before still move on.
@@ -119,7 +130,7 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 	c.root = outer.root
 	if o := outer.opts; o != nil {
 		theirs := CallOptions{
-			Op: o.Op, Tenant: o.Tenant, Priority: o.Priority, Once: o.Once, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
+			Op: o.Op, Tenant: o.Tenant, Key: o.Key, Priority: o.Priority, Once: o.Once, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
 			purse: o.purse,
 		}
 		if !theirs.zero() {
@@ -152,6 +163,7 @@ func overlay(base, over CallOptions) CallOptions {
 	if over.Tenant == "" {
 		over.Tenant = base.Tenant
 	}
+	over.Key = cmp.Or(over.Key, base.Key)
 	if over.Timeout == 0 {
 		over.Timeout = base.Timeout
 	}
@@ -175,7 +187,7 @@ func overlay(base, over CallOptions) CallOptions {
 
 // zero reports whether nothing is set of what calls within a call take over.
 func (o *CallOptions) zero() bool {
-	return o.Op == "" && o.Tenant == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0 &&
+	return o.Op == "" && o.Tenant == "" && o.Key == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0 &&
 		o.purse == nil
 }
 
@@ -183,6 +195,8 @@ func (o *CallOptions) zero() bool {
 func (c *Call) restrict(pinned string) error {
 	sub, unknown := c.table, pinned
 	switch {
+	case printable(c.own()) != c.own():
+		return &Error{Kind: Invalid, reason: "CallOptions.Key " + notAnID + ": it is a name, not the key", refused: true}
 	case pinned != "":
 		sub = sub.one(pinned)
 	case c.opts.Model != "":

@@ -137,7 +137,7 @@ func (c *Call) skipped(now int64) (list []Verdict) {
 		if len(list) == maxSkipped {
 			break
 		}
-		if c.usable(e, true) && !e.model.free(now) {
+		if c.usable(e, true) && !c.free(e.model, now) {
 			list = append(list, verdict(e.model))
 		}
 	}

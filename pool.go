@@ -43,9 +43,11 @@ type Pool struct {
 	mu        sync.Mutex // of changes to the roster and the configuration
 	setup     *Setup
 	drainedBy map[string]hold // by ID: orders about models that are gone, under mu
-	turn      chan struct{}   // of one Reload at a time; it may wait for an audit
-	drained   chan struct{}   // closed when draining and open is 0
-	emptied   sync.Once       // closes drained
+	house     house           // under mu
+	guests    guests
+	turn      chan struct{} // of one Reload at a time; it may wait for an audit
+	drained   chan struct{} // closed when draining and open is 0
+	emptied   sync.Once     // closes drained
 
 	_    line // what every call writes, apart from what it reads
 	open atomic.Int64
@@ -156,6 +158,7 @@ func (p *Pool) publish(infos []ModelInfo, config uint64) {
 		m.mu.Unlock()
 	}
 	p.roster.Store(next)
+	p.tidy(next.models)
 }
 
 // bind makes sure that the pool has models of these IDs, as far as it may
@@ -302,6 +305,9 @@ func (p *Pool) Reset(ctx context.Context, m *Model, by Control) error {
 		m.release(ctx, hold, by.Actor+": "+by.Reason)
 	}
 	m.SetRamp(1)
+	p.pardon(ctx, []*Model{m}, by.Actor+": "+by.Reason, HoldLimit, HoldQuota, HoldCredential)
+	places := (&access{model: m}).places()
+	p.guests.forget(func(at place, _ HoldBy) bool { return slices.Contains(places[:], at) })
 	return nil
 }
 

@@ -360,8 +360,11 @@ func (x *Race) forsake(why *Error) {
 	for _, f := range x.under {
 		e := *why
 		e.Model, e.Attempt = f.call.model.id, int(f.base)+1
+		if by := f.by.Load(); by != nil {
+			e.Key = by.name()
+		}
 		c.record().insert(Attempt{
-			Model: f.call.model, Start: c.pool.wall(f.start), Duration: time.Duration(now - f.start),
+			Model: f.call.model, Key: e.Key, Start: c.pool.wall(f.start), Duration: time.Duration(now - f.start),
 			Hedge: f.hedge, Kind: e.Kind, Reason: e.reason, Err: &e,
 		})
 	}

@@ -73,6 +73,7 @@ func trailAttrs(attempts []Attempt, skipped []Verdict) (attrs []slog.Attr) {
 // An Attempt is one try of one model.
 type Attempt struct {
 	Model      *Model
+	Key        string // its name, "" without one
 	Start      time.Time
 	Wait       time.Duration // before it: backoff or queue
 	FirstChunk time.Duration // of a stream: until the first meaningful one
@@ -92,7 +93,7 @@ type Attempt struct {
 func (a Attempt) line() string {
 	var b strings.Builder
 	if a.Model != nil {
-		b.WriteString(a.Model.id + " ")
+		b.WriteString(a.Model.id + inBrackets(a.Key) + " ")
 	}
 	if a.Hedge {
 		b.WriteString("hedge ")

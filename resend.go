@@ -52,7 +52,7 @@ func (c *Call) stay(ctx context.Context, broke *Error) bool {
 		pause := stayPause << (pauses - 1)
 		wait = max(wait, pause/2+time.Duration(c.pool.Rand()*float64(pause/2)))
 	}
-	if wait >= c.Left() || !c.extra(broke, false) || c.Sleep(ctx, wait) != nil || !c.model.free(c.pool.now()) {
+	if wait >= c.Left() || !c.extra(broke, false) || c.Sleep(ctx, wait) != nil || !c.free(c.model, c.pool.now()) {
 		return false
 	}
 	t.stays++

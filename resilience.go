@@ -38,6 +38,28 @@
 // [ConfigFile] declares models and settings in JSON and applies changes while
 // the pool is in use.
 //
+// # Keys
+//
+// A model may have several keys, and a caller may bring his own. The library
+// knows their names; whoever asks the model looks the key up by [KeyFrom]. With
+// [ModelInfo].Keys attempts take the keys in turn. One that is refused
+// ([Unauthorized]), spent or limited is held and, if the provider surely did not
+// accept the request, the attempt is made again by the next free one, at once and
+// at no cost to any budget, also with [CallOptions].Once; of a stream, before its
+// first chunk.
+//
+// What is refused or spent is so for all models of the provider; a limit, and a
+// refusal with status 403, is of the one model. A limited key is held as long as
+// the provider says, or for a second that doubles up to a minute until it is
+// answered; a spent one likewise, or for a minute up to an hour. A refused one is
+// held until it is answered again, which is tried only where no other key of a
+// model is free: then all refused keys of the provider are free again. So are
+// refused and spent ones after [Pool.Reset] and [Pool.Reload].
+//
+// One [EventHold] with a Key, and for a refused or spent one a line of log, tells
+// of it. A model is held only when all of its keys are: see [Call.Hold].
+// [CallOptions].Key names a caller's own key.
+//
 // # Settings
 //
 // The zero value of every Config means the defaults. Where a default is not

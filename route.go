@@ -219,7 +219,7 @@ func (c *Call) usable(e entry, held bool) bool {
 	if c.has(e.pos) {
 		return false
 	}
-	if !held && e.model.gate.Load() != 0 && !e.model.free(c.clock) {
+	if !held && e.model.gate.Load() != 0 && !c.free(e.model, c.clock) {
 		return false
 	}
 	if c.opts != nil && len(c.opts.Require) > 0 && !e.model.has(c.opts.Require) {
@@ -228,6 +228,11 @@ func (c *Call) usable(e entry, held bool) bool {
 	t := c.trail
 	return t == nil || (t.window == 0 || e.model.info.Load().ContextWindow > t.window) &&
 		(t.avoid == nil || !slices.Contains(t.avoid, e.model.info.Load().Provider))
+}
+
+// free reports whether nothing holds m that concerns the call.
+func (c *Call) free(m *Model, now int64) bool {
+	return m.free(now) || c.own() != "" && m.spares(now)
 }
 
 func (c *Call) has(pos uint16) bool {
@@ -275,12 +280,21 @@ func (p *Pool) route(ctx context.Context, c *Call) (err error) {
 // attempt.
 func dispatch(ctx context.Context, c *Call) error {
 	before := c.attempts
-	err := c.model.chain(ctx, c)
+	var err error
+	if c.own() != "" {
+		err = c.barred(ctx)
+	}
+	if err == nil {
+		err = c.model.chain(ctx, c)
+	}
 	if err != nil && c.attempts == before && KindOf(err) == Rejected {
 		t := c.record()
 		t.then("elsewhere")
 		if len(t.refused) < maxSkipped {
 			v := Verdict{Model: c.model, Reason: err.Error(), Holds: c.model.Holds()}
+			if r, ok := err.(*rejection); ok && r.held != nil { //nolint:errorlint // that of a call within is about another model
+				v.Holds, v.own = []Hold{*r.held}, true
+			}
 			t.refused = append(t.refused, v)
 		}
 	}

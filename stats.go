@@ -55,7 +55,7 @@ func newStats() *stats {
 }
 
 // record counts an attempt that ended at now after took.
-func (m *Model) record(now, took int64, k Kind, against bool) {
+func (m *Model) record(now, took int64, k Kind, against, repels bool) {
 	s := m.stats
 	if k == Canceled {
 		s.counts.Add(now, countCanceled, 1)
@@ -70,7 +70,7 @@ func (m *Model) record(now, took int64, k Kind, against bool) {
 	}
 	s.spread.Add(now, took)
 	m.average.Observe(now, took)
-	m.errors.Observe(now, k.repels())
+	m.errors.Observe(now, repels)
 }
 
 // atLeast takes in an attempt that would have taken longer.

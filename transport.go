@@ -23,7 +23,9 @@ import (
 // The call is pinned to its model and its URL: retry, breaker, limits and
 // timeouts apply, fallback does not, and no header reaches another host. A body
 // is sent again by GetBody; a request that has a body and no GetBody is sent
-// once. [WithOptions] on the request's context applies.
+// once. [WithOptions] on the request's context applies. A base that signs
+// requests finds the name of the key by [KeyFrom], in the context of the request
+// that it is given.
 //
 // A status of 400 and above is a failure. When the pool has nothing left to try,
 // the latest response is handed on as it is, so that the SDK makes its own error
@@ -103,7 +105,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(req)
 	}
 	var opts *CallOptions
-	if k.hasBody() && req.GetBody == nil {
+	if !k.replays() {
 		opts = &CallOptions{Attempts: 1}
 	}
 	c := &Client[*asked, *reply]{binding: t.calls, pinned: id}
@@ -129,6 +131,9 @@ func (t *transport) CloseIdleConnections() {
 		c.CloseIdleConnections()
 	}
 }
+
+// replays reports whether the request can be sent again.
+func (k *asked) replays() bool { return !k.hasBody() || k.GetBody != nil }
 
 func (k *asked) hasBody() bool { return k.Body != nil && k.Body != http.NoBody }
 

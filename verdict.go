@@ -15,22 +15,54 @@ type Verdict struct {
 	Reason string // what holds it, or who refused
 	Holds  []Hold
 	Until  time.Time // when to ask again, if known
+
+	own bool // it is the caller's own key that is held
 }
 
 // String puts v in one line.
 func (v Verdict) String() string {
-	if v.Usable {
-		return v.Model.id + " usable" + v.Reason
-	}
 	line := v.Model.id + " " + oneLine(v.Reason)
+	if v.Usable {
+		line = v.Model.id + " usable" + v.Reason
+	}
 	if !v.Until.IsZero() {
 		line += " until " + v.Until.Format(time.RFC3339)
+	}
+	if !v.own {
+		line += keysIn(v.Holds)
 	}
 	return line
 }
 
-func verdict(m *Model) Verdict {
-	v := Verdict{Model: m, Holds: m.Holds()}
+// maxKeys bounds what a verdict says of keys.
+const maxKeys = 4
+
+// keysIn says which keys are held.
+func keysIn(holds []Hold) string {
+	var lines []string
+	more := int64(0)
+	for _, h := range holds {
+		switch {
+		case h.Key == "":
+		case len(lines) == maxKeys:
+			more++
+		default:
+			lines = append(lines, h.String())
+		}
+	}
+	if more > 0 {
+		lines = append(lines, counted(more, "more key"))
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(lines, ", ")
+}
+
+func verdict(m *Model) (v Verdict) {
+	now := m.pool.now()
+	v = Verdict{Model: m, Holds: m.heldBy(now)}
+	defer func() { v.Holds = append(v.Holds, m.keyHolds(now)...) }()
 	if len(v.Holds) == 0 {
 		if v.Reason = m.pool.doubt(m); v.Reason != "" {
 			return v
@@ -44,11 +76,7 @@ func verdict(m *Model) Verdict {
 	var reasons []string
 	last := v.Holds[0].Until
 	for _, h := range v.Holds {
-		reason := "held by " + h.By.String()
-		if h.Reason != "" {
-			reason += " (" + h.Reason + ")"
-		}
-		reasons = append(reasons, reason)
+		reasons = append(reasons, h.by())
 		if h.Until.IsZero() || last.IsZero() {
 			last = time.Time{}
 		} else if h.Until.After(last) {

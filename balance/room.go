@@ -270,6 +270,8 @@ func (r *room) judge(c *resilience.Call, p *permit, err error, now int64, said [
 				r.adapt.grow(r.at(now))
 			}
 		}
+	case kind == resilience.RateLimited && c.Hold(err) == 0: // a key's
+		r.refund(p)
 	case kind == resilience.RateLimited:
 		r.throttled(p, now, resilience.RetryAfter(err), said)
 	case kind == resilience.Overloaded:
@@ -292,11 +294,16 @@ func (r *room) hear(p *permit, now int64, said [resources]resilience.Quota) {
 // what is quicker is limited by how often.
 const long = 10 * second
 
-// throttled takes in a rate limit.
-func (r *room) throttled(p *permit, now int64, after time.Duration, said [resources]resilience.Quota) {
+// refund gives back the tokens of an attempt that was refused.
+func (r *room) refund(p *permit) {
 	if p.spent {
 		r.pace.own[tokens].spend(-p.tokens)
 	}
+}
+
+// throttled takes in a rate limit.
+func (r *room) throttled(p *permit, now int64, after time.Duration, said [resources]resilience.Quota) {
+	r.refund(p)
 	if !r.pace.refused(p.start, now, after, said) {
 		return
 	}

@@ -185,10 +185,10 @@ func (g *guard) settle(
 	ctx context.Context, c *resilience.Call, p permit, known before, err error, asked, slow bool, now int64,
 ) {
 	o := judge(c, err)
-	if err == nil {
+	if err == nil && (known == (before{}) || c.Options().Key == "") { // a caller's own key says nothing of the others
 		g.answer(ctx, known)
-	} else if asked {
-		g.heed(ctx, now, known, err)
+	} else if err != nil && asked {
+		g.heed(ctx, c, now, known, err)
 	}
 	o.slow = slow
 	g.report(ctx, now, p, o)

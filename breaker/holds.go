@@ -62,9 +62,8 @@ func (g *guard) answer(ctx context.Context, b before) {
 }
 
 // heed sets the hold that a failure calls for.
-func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
-	kind := resilience.KindOf(err)
-	by := kind.Hold()
+func (g *guard) heed(ctx context.Context, c *resilience.Call, now int64, b before, err error) {
+	kind, by := resilience.KindOf(err), c.Hold(err)
 	if by == 0 {
 		return
 	}
@@ -78,7 +77,7 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 			return
 		}
 	}
-	if now < s.until.Load() || !s.n.CompareAndSwap(seen, seen+1) {
+	if now < s.until.Load() && !g.lifted(by, r.observe) || !s.n.CompareAndSwap(seen, seen+1) {
 		return
 	}
 	d := first
@@ -89,6 +88,12 @@ func (g *guard) heed(ctx context.Context, now int64, b before, err error) {
 	s.until.Store(until)
 	s.holders.Or(1 << by)
 	g.holdFor(ctx, by, until, kind.String(), r.observe)
+}
+
+// lifted reports whether somebody else has lifted a hold that is not over yet.
+func (g *guard) lifted(by resilience.HoldBy, observe bool) bool {
+	_, held := g.model.HeldSince(by)
+	return !held && !observe
 }
 
 func (g *guard) holdFor(ctx context.Context, by resilience.HoldBy, until int64, reason string, observe bool) {

@@ -134,7 +134,9 @@ func (f *Manager) Install(s *resilience.Setup) error {
 	s.Route(f.route)
 	s.StandIns(f.standIns)
 	s.OnReset(f.reset)
-	s.Observe(func(_ context.Context, e resilience.Event) { f.quiet.heed(f.pool.Now(), e.Err) }, resilience.EventRetry)
+	s.Observe(func(ctx context.Context, e resilience.Event) {
+		f.quiet.heed(f.pool.Now(), resilience.CallFrom(ctx), e.Err)
+	}, resilience.EventRetry)
 	return nil
 }
 

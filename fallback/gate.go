@@ -67,9 +67,13 @@ type quiet struct{ until atomic.Int64 }
 
 func (q *quiet) at(now time.Duration) bool { return int64(now) < q.until.Load() }
 
-func (q *quiet) heed(now time.Duration, err error) {
+func (q *quiet) heed(now time.Duration, c *resilience.Call, err error) {
 	switch resilience.KindOf(err) {
-	case resilience.RateLimited, resilience.Overloaded:
+	case resilience.Overloaded:
+	case resilience.RateLimited:
+		if c != nil && c.Hold(err) == 0 { // a key's
+			return
+		}
 	default:
 		return
 	}

@@ -185,7 +185,7 @@ func (w *way) failed(err error) resilience.Kind {
 	if w.first == nil || says(w.first) == 0 {
 		w.first = err
 	}
-	w.f.quiet.heed(w.f.pool.Now(), err)
+	w.f.quiet.heed(w.f.pool.Now(), w.r.Call(), err)
 	kind := resilience.KindOf(err)
 	if kind == resilience.TooLong {
 		w.r.Larger()

@@ -57,19 +57,18 @@ const maxLine = 1 << 20
 // client has no timeout: the pool does.
 var client = &http.Client{Transport: resilience.Tap(nil)}
 
-// ask streams an answer of m, whose labels say where it is, and which variable
-// of the environment has the key.
+// ask streams an answer of m, whose labels say where it is. Its keys are named
+// after the variables of the environment that have them.
 func ask(ctx context.Context, m *resilience.Model, messages []Message) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
-		labels := m.Info().Labels
 		body, _ := json.Marshal(map[string]any{"model": m.Name(), "messages": messages, "stream": true}) // nothing in it can fail
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, labels["baseURL"]+"/chat/completions", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Info().Labels["baseURL"]+"/chat/completions", bytes.NewReader(body))
 		if err != nil {
 			yield(Chunk{}, err)
 			return
 		}
 		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+os.Getenv(labels["keyEnv"]))
+		req.Header.Set("Authorization", "Bearer "+os.Getenv(resilience.KeyFrom(ctx)))
 		res, err := client.Do(req)
 		if err != nil {
 			yield(Chunk{}, err)
