@@ -52,10 +52,10 @@ type Model struct {
 	stats   *stats
 	refusal atomic.Pointer[refusal]
 	warned  atomic.Bool // that a client retries by itself
+	chain   Handler     // the layers below LayerRoute, down to measure
+	fault   Handler     // those below measure, or nil
 	plain   access      // without a key
 	keys    atomic.Pointer[ring]
-	chain   Handler // the layers below LayerRoute, down to measure
-	fault   Handler // those below measure, or nil
 
 	_        line
 	inflight atomic.Int64
