@@ -297,6 +297,9 @@ func TestKeysWhileBypassed(t *testing.T) {
 	answer, err := outer.Call(t.Context(), "?")
 	require.NoError(t, err)
 	require.Equal(t, "<>", answer, "another model's key is not its own")
+	answer, _, err = outer.Do(t.Context(), "?", resilience.CallOptions{Key: "acme"})
+	require.NoError(t, err)
+	require.Equal(t, "<acme>", answer)
 }
 
 // signed sets the key of the attempt that a request is of.
@@ -403,4 +406,22 @@ func TestLateRefusalAndLateAnswer(t *testing.T) {
 		require.Len(t, h, 1, "the answer set out before the refusals")
 		require.Equal(t, 1200*time.Millisecond, h[0].Until.Sub(h[0].Since)+100*time.Millisecond, "one strike: a second, from the latest")
 	})
+}
+
+// TestRotationWithinABudget: each attempt draws on it, and one that was refused
+// gives back what it drew.
+func TestRotationWithinABudget(t *testing.T) {
+	l := newLock()
+	l.set(no(401), "a", "b")
+	info := withKeys("m", "p", "a", "b", "c")
+	info.Price = resilience.Price{Input: 1}
+	p := newPool(t, resilience.Models(info))
+	c := newClient(t, p, append(bind([]string{"m"}, l.ask), resilience.Hooks[string, string]{Tokens: func(string) int { return 1000 }})...)
+	answer, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{MaxCost: 0.0011})
+	require.NoError(t, err)
+	require.Equal(t, "c", answer)
+	require.Len(t, rep.Attempts, 3)
+	_, _, err = c.Do(t.Context(), "?", resilience.CallOptions{MaxCost: 0.0009})
+	require.Error(t, err)
+	require.Equal(t, []int{1, 1, 1}, l.used("a", "b", "c"))
 }
