@@ -1,6 +1,10 @@
 package resilience
 
-import "errors"
+import (
+	"cmp"
+	"context"
+	"errors"
+)
 
 // An Estimate is what an attempt may take, at most. For feature authors.
 type Estimate struct {
@@ -14,24 +18,42 @@ type Estimate struct {
 // tokens are [Call.Tokens], and all of them count as the dearer of input and
 // output, but for what [Hooks].Output tells apart. For feature authors.
 func (c *Call) Estimate() Estimate {
-	tokens, answer := c.size()
+	tokens, answer, fees := c.size()
 	n, out := int64(tokens), int64(answer)
 	e := Estimate{Tokens: n}
 	if n == 0 {
 		n = 1000 // to see whether there is a price
 	}
-	asks, answers := Usage{Input: n - out, Output: out}, Usage{Input: n - out, Output: out}
-	if out == 0 {
-		answers = Usage{Output: n}
+	if price := &c.model.info.Load().Price; !fees && flat(price) {
+		e.Cost, e.Priced = atMost(price, n, out), true
+	} else {
+		e.Cost, e.Priced = c.dearest(n, out)
 	}
-	asked, priced := c.typed.price(c.model, asks, false)
-	answered, _ := c.typed.price(c.model, answers, false)
-	e.Cost, e.Priced = max(asked, answered), priced
-	e.Free = priced && e.Cost == 0
+	e.Free = e.Priced && e.Cost == 0
 	if e.Tokens == 0 {
 		e.Cost = 0
 	}
 	return e
+}
+
+// atMost is what n tokens cost at a flat price, of which out are the answer's, or
+// any if that is 0.
+func atMost(price *Price, n, out int64) float64 {
+	if out == 0 {
+		return float64(n) * max(price.Input, price.Output) / 1e6
+	}
+	return (float64(n-out)*price.Input + float64(out)*price.Output) / 1e6
+}
+
+// dearest is atMost at whatever price.
+func (c *Call) dearest(n, out int64) (dollars float64, ok bool) {
+	asks, answers := Usage{Input: n - out, Output: out}, Usage{Input: n - out, Output: out}
+	if out == 0 {
+		answers = Usage{Output: n}
+	}
+	asked, ok := c.typed.price(c.model, asks, false)
+	answered, _ := c.typed.price(c.model, answers, false)
+	return max(asked, answered), ok
 }
 
 // A Bill is what a provider charges for an attempt, as far as it is known. For
@@ -58,8 +80,10 @@ func (c *Call) Billed(err error) Bill {
 }
 
 func (a *attempt) billed(err error) Bill {
-	n := a.notes()
-	b := Bill{Usage: n.Usage, Cost: n.cost, Known: n.Usage != Usage{}, Priced: n.priced}
+	var b Bill
+	if n := a.noted.Load(); n != nil {
+		b = Bill{Usage: n.Usage, Cost: n.cost, Known: n.Usage != Usage{}, Priced: n.priced}
+	}
 	b.Accepted = b.Known || accepted(err)
 	return b
 }
@@ -75,4 +99,22 @@ func accepted(err error) bool {
 	}
 	e, ok := errors.AsType[*Error](err)
 	return !ok || e.Status < 400 || e.Delivered > 0
+}
+
+// Refuse notes that e keeps the call, or its attempt at a model, from being made,
+// publishes it, and returns e as the error to fail with. Call, Op and Model are
+// filled in. Would says that it is only said, and e keeps the call from nothing.
+// For feature authors.
+func (c *Call) Refuse(ctx context.Context, e *BudgetError, would bool) error {
+	e.Call, e.Op = c.ID(), c.Op()
+	if c.model != nil {
+		e.Model = cmp.Or(e.Model, c.model.id)
+	}
+	if !would {
+		c.record().budget = e
+	}
+	if c.pool.Wants(EventReject) {
+		c.pool.Emit(ctx, Event{Kind: EventReject, Model: c.model, Attempt: int(c.attempts), Err: e, Reason: e.Error(), Would: would})
+	}
+	return e
 }

@@ -49,7 +49,7 @@ type typed interface {
 	request() any
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	price(m *Model, u Usage, answered bool) (dollars float64, ok bool)
-	size() (tokens, answer int)
+	size() (tokens, answer int, fees bool)
 	fork(f *fork) *Call
 	adopt(from typed)
 	discard()
@@ -103,6 +103,14 @@ func (c *Call) Op() string {
 	return c.opts.Op
 }
 
+// Tenant returns Options().Tenant.
+func (c *Call) Tenant() string {
+	if c.opts == nil {
+		return ""
+	}
+	return c.opts.Tenant
+}
+
 // Affinity returns Options().Affinity.
 func (c *Call) Affinity() string {
 	if c.opts == nil {
@@ -152,6 +160,12 @@ func (c *Call) Remaining() int {
 	}
 	return n
 }
+
+// PreferCheaper makes the call go to the cheapest of the models that it may go to,
+// whatever their tiers, as long as there is one with a price: of several that cost
+// the same the picker chooses. Compared is what four million tokens cost, three of
+// them input.
+func (c *Call) PreferCheaper() { c.record().thrifty = true }
 
 // Clock returns the call's latest reading of the pool's clock. After an attempt
 // it is the attempt's end, so that layers need not read the clock again.
@@ -211,17 +225,19 @@ func (c *Call) Wait(ctx context.Context, ready <-chan struct{}, d time.Duration)
 // Tokens estimates the tokens that the call takes: [CallOptions].Tokens, or
 // what [Hooks].Tokens says, 0 if neither knows.
 func (c *Call) Tokens() int {
-	tokens, _ := c.size()
+	tokens, _, _ := c.size()
 	return tokens
 }
 
-func (c *Call) size() (tokens, answer int) {
-	tokens, answer = c.typed.size()
+// size is what a request takes, how much of it is the answer's, and whether there
+// are fees besides.
+func (c *Call) size() (tokens, answer int, fees bool) {
+	tokens, answer, fees = c.typed.size()
 	if c.opts != nil && c.opts.Tokens > 0 {
 		tokens = c.opts.Tokens
 	}
 	tokens = max(tokens, 0)
-	return tokens, min(max(answer, 0), tokens)
+	return tokens, min(max(answer, 0), tokens), fees
 }
 
 // Revises reports whether the next attempt asks something else: [Hooks].Revise

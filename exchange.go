@@ -77,7 +77,7 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 func (x *exchange[Req, Resp]) price(m *Model, u Usage, answered bool) (dollars float64, ok bool) {
 	hook := x.view().binding.hooks.Cost
 	if hook == nil {
-		return m.info.Load().Price.Cost(u)
+		return costOf(&m.info.Load().Price, &u)
 	}
 	var resp Resp
 	if answered {
@@ -87,7 +87,7 @@ func (x *exchange[Req, Resp]) price(m *Model, u Usage, answered bool) (dollars f
 }
 
 // size is what the request is likely to take, and how much of that the answer is.
-func (x *exchange[Req, Resp]) size() (tokens, answer int) {
+func (x *exchange[Req, Resp]) size() (tokens, answer int, fees bool) {
 	hooks := &x.view().binding.hooks
 	if hooks.Tokens != nil {
 		tokens = hooks.Tokens(x.req)
@@ -95,7 +95,7 @@ func (x *exchange[Req, Resp]) size() (tokens, answer int) {
 	if hooks.Output != nil {
 		answer = hooks.Output(x.req)
 	}
-	return tokens, answer
+	return tokens, answer, hooks.Cost != nil
 }
 
 func (x *exchange[Req, Resp]) alive() *life {

@@ -104,6 +104,16 @@ func (m *Model) Info() ModelInfo { return *m.info.Load() }
 // Weight returns Info().Weight. For feature authors.
 func (m *Model) Weight() float64 { return math.Float64frombits(m.weight.Load()) }
 
+// bulkPrice is what four million tokens cost, three of them input, and more than
+// any price if that is not known.
+func (m *Model) bulkPrice() float64 {
+	dollars, known := costOf(&m.info.Load().Price, &Usage{Input: 3e6, Output: 1e6})
+	if !known {
+		return math.Inf(1)
+	}
+	return dollars
+}
+
 // String returns the ID.
 func (m *Model) String() string { return m.id }
 

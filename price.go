@@ -20,13 +20,16 @@ type Price struct {
 }
 
 // Cost returns what u costs at price p in US dollars, and whether p is known.
-func (p Price) Cost(u Usage) (dollars float64, ok bool) {
+func (p Price) Cost(u Usage) (dollars float64, ok bool) { return costOf(&p, &u) }
+
+// costOf is Cost without copies.
+func costOf(p *Price, u *Usage) (dollars float64, ok bool) {
 	switch {
 	case p.Long != nil && u.Input > p.LongOver:
-		return p.Long.Cost(u)
+		return costOf(p.Long, u)
 	case p.Free:
 		return 0, true
-	case p == (Price{}):
+	case *p == (Price{}):
 		return 0, false
 	}
 	plain := max(0, u.Input-u.CachedInput-u.CacheWrite)
@@ -35,6 +38,9 @@ func (p Price) Cost(u Usage) (dollars float64, ok bool) {
 		float64(u.CacheWrite)*cmp.Or(p.CacheWrite, p.Input) +
 		float64(spoken)*p.Output + float64(u.Reasoning)*cmp.Or(p.Reasoning, p.Output)) / 1e6, true
 }
+
+// flat reports whether p is so much a token, however many there are.
+func flat(p *Price) bool { return p.Long == nil && p.Input+p.Output > 0 }
 
 // problem says what is wrong with p, "" if nothing is.
 func (p Price) problem() string {

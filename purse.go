@@ -68,11 +68,7 @@ func (c *Call) draw(ctx context.Context) (*draw, error) {
 			for q := d.purse; q != p; q = q.outer {
 				q.release(d.amount)
 			}
-			c.record().budget = err
-			if c.pool.Wants(EventReject) {
-				c.pool.Emit(ctx, Event{Kind: EventReject, Model: c.model, Attempt: int(c.attempts), Err: err, Reason: err.Error()})
-			}
-			return nil, err
+			return nil, c.Refuse(ctx, err, false)
 		}
 	}
 	return d, nil
@@ -223,7 +219,7 @@ func (p *purse) admit(c *Call) error {
 	switch {
 	case p.max.Tokens != 0 && p.spent.tokens >= p.max.Tokens:
 		return p.refuse(c, "tokens", 0)
-	case p.max.Cost != 0 && p.spent.nanos >= nanos(p.max.Cost) && !c.mayBeFree():
+	case p.max.Cost != 0 && p.spent.nanos >= nanos(p.max.Cost) && !c.MayBeFree():
 		return p.refuse(c, "cost", 0)
 	}
 	return nil
@@ -262,8 +258,9 @@ func (p *purse) has(outer *purse) bool {
 	return false
 }
 
-// mayBeFree reports whether one of the call's models costs nothing.
-func (c *Call) mayBeFree() bool {
+// MayBeFree reports whether one of the call's models costs nothing. For feature
+// authors.
+func (c *Call) MayBeFree() bool {
 	return slices.ContainsFunc(c.table.entries, func(e entry) bool {
 		cost, priced := c.typed.price(e.model, Usage{Input: 1000, Output: 1000}, false)
 		return priced && cost == 0

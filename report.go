@@ -128,6 +128,10 @@ type trail struct {
 	last   bool     // this model is the last one
 	avoid  []string // providers, for the moment
 
+	thrifty bool    // cheaper models go first
+	sparing bool    // none that is dearer, for the moment,
+	dearest float64 // than this
+
 	limit      int64           // of a call that streams, until its first chunk; 0 for none
 	limitCause *timeoutError   // of it
 	span       int64           // that the call had until then

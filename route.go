@@ -140,9 +140,35 @@ func (r *Route) Larger() {
 	t.window = max(t.window, r.model.info.Load().ContextWindow, 1)
 }
 
-// pick asks the picker tier by tier, or takes the first model that may be used,
+// pick looks among the cheapest models if the call prefers them, and else among all.
+func (r *Route) pick(p Picker) (e entry, ok bool) {
+	if t := r.trail; t != nil && t.thrifty {
+		if t.dearest = r.cheapest(); t.dearest < math.Inf(1) {
+			t.sparing = true
+			e, ok = r.among(p)
+			t.sparing = false
+		}
+		if ok && !r.lastResort {
+			return e, true
+		}
+	}
+	return r.among(p)
+}
+
+// cheapest is the lowest price of the models that may be tried now.
+func (r *Route) cheapest() float64 {
+	least := math.Inf(1)
+	for _, e := range r.table.entries {
+		if r.Call().usable(e, false) {
+			least = min(least, e.model.bulkPrice())
+		}
+	}
+	return least
+}
+
+// among asks the picker tier by tier, or takes the first model that may be used,
 // one that is full only if none is not.
-func (r *Route) pick(p Picker) (entry, bool) {
+func (r *Route) among(p Picker) (entry, bool) {
 	c := r.Call()
 	c.lastResort = false
 	from := 0
@@ -227,6 +253,7 @@ func (c *Call) usable(e entry, held bool) bool {
 	}
 	t := c.trail
 	return t == nil || (t.window == 0 || e.model.info.Load().ContextWindow > t.window) &&
+		(!t.sparing || e.model.bulkPrice() <= t.dearest) &&
 		(t.avoid == nil || !slices.Contains(t.avoid, e.model.info.Load().Provider))
 }
 
