@@ -64,8 +64,12 @@ type Config struct {
 	Unpriced Unpriced `json:"unpriced" default:"refuse" oneof:"refuse assume ignore"`
 
 	// Wait is how long a call waits, at most, for what others have reserved and
-	// may not need. Negative means that it is refused at once.
+	// may not need; a tenth of that while it can go to another model. Negative
+	// means that it is refused at once.
 	Wait time.Duration `json:"wait" default:"10s" max:"1h"`
+
+	// Queue is how many calls may wait for an account. Negative means none.
+	Queue int `json:"queue" default:"1000" max:"10000"`
 
 	// Names is how many tenants, operations and names of models are told apart,
 	// of each. Those that come when all places are taken by such as have spent

@@ -73,11 +73,11 @@ func TestConfigFile(t *testing.T) {
 	b := budget.New(budget.Config{Names: 5})
 	pool, err := resilience.NewPool(b)
 	require.NoError(t, err)
-	require.Equal(t, "unpriced=refuse wait=10s names=5 observeOnly=false", b.String())
+	require.Equal(t, "unpriced=refuse wait=10s queue=1000 names=5 observeOnly=false", b.String())
 	reload := func(config string) error { return pool.Reload(t.Context(), []byte(config), by) }
 	require.NoError(t, reload(`{"budget": {"unpriced": "assume", "wait": "-1s", "limits": [
 		{"cost": 200, "window": "day"}, {"scope": "tenant", "tokens": 1000000, "window": "month Europe/Lisbon", "soft": 0.5}]}}`))
-	require.Equal(t, "limits=2 unpriced=assume wait=off names=5 observeOnly=false", b.String())
+	require.Equal(t, "limits=2 unpriced=assume wait=off queue=1000 names=5 observeOnly=false", b.String())
 	for config, want := range map[string]string{
 		`{"budget": {"limit": []}}`:                                               `budget.limit: unknown key; did you mean "limits"?`,
 		`{"budget": {"limits": [{"cost": 1, "window": "daily"}]}}`:                `budget.limits[0].window: "daily" is no window such as`,
@@ -89,7 +89,7 @@ func TestConfigFile(t *testing.T) {
 	} {
 		require.ErrorContains(t, reload(config), want)
 	}
-	require.Equal(t, "limits=2 unpriced=assume wait=off names=5 observeOnly=false", b.String(), "what is refused changes nothing")
+	require.Equal(t, "limits=2 unpriced=assume wait=off queue=1000 names=5 observeOnly=false", b.String(), "what is refused changes nothing")
 	require.NoError(t, reload(`{}`))
-	require.Equal(t, "unpriced=refuse wait=10s names=5 observeOnly=false", b.String(), "an absent section is as it was given")
+	require.Equal(t, "unpriced=refuse wait=10s queue=1000 names=5 observeOnly=false", b.String(), "an absent section is as it was given")
 }

@@ -56,15 +56,21 @@ func (p *place) enter(ctx context.Context, c *resilience.Call, h *permit) error 
 			return b.refuse(ctx, c, h, v, h.refusal(v))
 		}
 		if until == math.MinInt64 {
-			until = now + min(h.rules.wait, int64(max(c.Left(), 0)))
+			wait := h.rules.wait
+			if c.Remaining() > 0 {
+				wait /= 10
+			}
+			until = now + min(wait, int64(max(c.Left(), 0)))
 			w.ticket = b.tickets.Add(1)
 		}
 		switch {
 		case now >= until:
 			return b.refuse(ctx, c, h, v, h.refusal(v))
 		case w.account != v.account:
-			w.queueAt(v.account) // and looks again, as something may have been settled before
-			continue
+			if !w.queueAt(v.account, h.rules.queue) {
+				return b.refuse(ctx, c, h, v, h.refusal(v))
+			}
+			continue // and looks again, as something may have been settled before
 		}
 		wait := min(until, v.account.until.Load()) - now
 		if _, err := c.Wait(ctx, w.ready, time.Duration(max(wait, 1))); err != nil {

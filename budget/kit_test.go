@@ -2,6 +2,7 @@ package budget_test
 
 import (
 	"context"
+	"flag"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,8 @@ import (
 
 // million is a dollar's worth of the models of a rig.
 const million = 1_000_000
+
+var long = flag.Bool("long", false, "run the heavy checks whole")
 
 // dollarAMillion is the price of a rig's models.
 var dollarAMillion = resilience.Price{Input: 1, Output: 1}

@@ -318,9 +318,12 @@ func (m *modelled) check() {
 // Whatever calls come and however they end, budgets do as a model of them does that
 // remembers everything.
 func TestModel(t *testing.T) {
-	cases := 10_000
-	if testing.Short() {
-		cases = 1000
+	cases := 2000
+	switch {
+	case *long:
+		cases = 10_000
+	case testing.Short():
+		cases = 300
 	}
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(4, 1))

@@ -62,9 +62,12 @@ func TestPlacesAreKept(t *testing.T) {
 
 // A million names take no more memory than the places that there are.
 func TestNamesAreBounded(t *testing.T) {
-	names := 1_000_000
-	if testing.Short() {
-		names = 100_000
+	names := 200_000
+	switch {
+	case *long:
+		names = 1_000_000
+	case testing.Short():
+		names = 50_000
 	}
 	b := budget.New(budget.Config{Limits: []budget.Limit{
 		{Scope: budget.Tenant, Cost: 1000, Window: budget.Day(nil)}, {Scope: budget.Op, Tokens: 1e12, Window: budget.Sliding(time.Hour)},

@@ -11,6 +11,7 @@ type rules struct {
 	limits   []Limit
 	unpriced Unpriced
 	wait     int64
+	queue    int
 	observe  bool
 	idle     bool // there are no limits
 
@@ -50,7 +51,7 @@ func (b *Budgets) next(cfg Config, old *rules) *rules {
 	cfg.Limits = slices.Clone(cfg.Limits)
 	settings.Fill(&cfg)
 	r := &rules{
-		limits: cfg.Limits, unpriced: cfg.Unpriced, wait: int64(max(cfg.Wait, 0)), observe: cfg.ObserveOnly, idle: len(cfg.Limits) == 0,
+		limits: cfg.Limits, unpriced: cfg.Unpriced, wait: int64(max(cfg.Wait, 0)), queue: max(cfg.Queue, 0), observe: cfg.ObserveOnly, idle: len(cfg.Limits) == 0,
 	}
 	have := old.retire()
 	of := func(scope Scope, only string) (limits []Limit) {

@@ -45,6 +45,26 @@ func TestWaitsForReservations(t *testing.T) {
 	})
 }
 
+// No more wait than may, and not for long while there is another model to go to.
+func TestWaitsAreBounded(t *testing.T) {
+	limit := []budget.Limit{{Tokens: 1000, Window: budget.Day(nil)}}
+	limited(t, budget.Config{Queue: 1, Limits: limit}, models("a"), func(r *rig) {
+		r.do = takes(time.Second, 10)
+		r.go1(asks(900), r.fine)
+		r.go1(asks(900), r.fine)
+		start := time.Now()
+		require.ErrorIs(r, r.ask(asks(900)), resilience.Rejected)
+		require.Zero(r, time.Since(start))
+	})
+	limited(t, budget.Config{Limits: limit}, models("a", "b"), func(r *rig) {
+		r.do = takes(time.Minute, 100)
+		r.go1(asks(900), r.fine)
+		start := time.Now()
+		require.ErrorIs(r, r.ask(asks(900)), resilience.Rejected)
+		require.Equal(r, 11*time.Second, time.Since(start))
+	})
+}
+
 // A small one does not overtake, also if it would fit.
 func TestNobodyOvertakes(t *testing.T) {
 	limited(t, only(budget.Limit{Tokens: 1000, Window: budget.Day(nil)}), models("a"), func(r *rig) {

@@ -17,11 +17,15 @@ func (w *waiter) nudge() {
 	}
 }
 
-// queueAt makes w wait at a, in the order of tickets, and no longer elsewhere.
-func (w *waiter) queueAt(a *account) {
+// queueAt makes w wait at a, in the order of tickets, and no longer elsewhere. It
+// reports false if too many do already.
+func (w *waiter) queueAt(a *account, most int) bool {
 	w.leave()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.queue) >= most {
+		return false
+	}
 	i, _ := slices.BinarySearchFunc(a.queue, w.ticket, func(v *waiter, ticket uint64) int {
 		if v.ticket < ticket {
 			return -1
@@ -31,6 +35,7 @@ func (w *waiter) queueAt(a *account) {
 	a.queue = slices.Insert(a.queue, i, w)
 	a.waiting.Add(1)
 	w.account = a
+	return true
 }
 
 // leave makes w wait nowhere, and the first of those who go on waiting look.
