@@ -431,6 +431,7 @@ func TestRacesWithinRaces(t *testing.T) {
 		_, err := c.Call(t.Context(), "")
 		require.ErrorIs(t, err, resilience.Overloaded)
 		require.EqualValues(t, 6, asked.Load(), "one for each call, and of five more in the whole tree the outer one has used two")
+		synctest.Wait() // a lane tells of its end before it is over
 		idle(t, p)
 	})
 }
