@@ -124,6 +124,26 @@ func TestOutOfTimeStops(t *testing.T) {
 	})
 }
 
+// A model that answers after the call's time with what would move the call on
+// does not.
+func TestLateFailureStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		late := func(context.Context, string) (string, error) {
+			asked++
+			time.Sleep(2 * time.Second)
+			return "", resilience.QuotaSpent
+		}
+		pool, err := resilience.NewPool(resilience.Timeouts{Call: time.Second}, fallback.New(fallback.Config{}))
+		require.NoError(t, err)
+		c, err := resilience.NewClient(pool, resilience.BindFunc("a", late), resilience.BindFunc("b", late))
+		require.NoError(t, err)
+		_, err = c.Call(t.Context(), "?")
+		require.ErrorIs(t, err, resilience.QuotaSpent)
+		require.Equal(t, 1, asked)
+	})
+}
+
 func TestOrder(t *testing.T) {
 	down := []error{resilience.Unreachable}
 	w := newWorld(t, fallback.Config{}, script{"a": down, "b": down, "c": down, "d": down},

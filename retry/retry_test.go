@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -255,6 +257,43 @@ func TestLayerRetriedSuccessFundsTheBudget(t *testing.T) {
 		require.Len(t, s.at, 2)
 		require.Equal(t, 1, drain(&p.budget, p.now(), 1))
 	})
+}
+
+// A stream has succeeded when it is whole, not when it has begun.
+func TestLayerStreamsFundTheBudgetAtTheirEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		breaks error
+		want   int
+	}{
+		"whole":  {nil, 1},
+		"broken": {io.ErrUnexpectedEOF, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := New(Config{Budget: 1})
+				pool, err := resilience.NewPool(p)
+				require.NoError(t, err)
+				c, err := resilience.NewClient(pool, resilience.BindStream("a", func(context.Context, string) iter.Seq2[string, error] {
+					return func(yield func(string, error) bool) {
+						if yield("so far", nil) && tt.breaks != nil {
+							yield("", tt.breaks)
+						}
+					}
+				}))
+				require.NoError(t, err)
+				drain(&p.budget, p.now(), 1)
+				stream, err := c.Call(t.Context(), "")
+				require.NoError(t, err)
+				require.Zero(t, drain(&p.budget, p.now(), 1), "it has only begun")
+				for _, err = range stream.All() {
+					if err != nil {
+						require.ErrorIs(t, err, tt.breaks)
+					}
+				}
+				require.Equal(t, tt.want, drain(&p.budget, p.now(), 1))
+			})
+		})
+	}
 }
 
 // What Do has spent of a policy's budget is of another clock than the pool's.
