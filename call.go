@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience/internal/classify"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A Call is one call on its way through the layers. It is a context: layers
@@ -300,7 +301,7 @@ func (c *Call) Extra(err error) bool { return c.extra(err, false) }
 
 func (c *Call) extra(err error, elsewhere bool) bool {
 	k := KindOf(err)
-	if c.opts != nil && c.opts.Once && !refusedFirst(err, k) {
+	if c.opts != nil && c.opts.Once && !refusedFirst(err, k) && !mutants.On("call-once-is-not-once") {
 		return false
 	}
 	if k == Rejected {
@@ -349,7 +350,7 @@ const goesOn = 1 << 30
 
 // use takes one of the extra attempts that c allows.
 func (c *Call) use() bool {
-	if int(c.used.Add(1)&^goesOn) > c.allowed() {
+	if int(c.used.Add(1)&^goesOn) > c.allowed() && !mutants.On("call-attempts-without-bound") {
 		c.used.Add(-1)
 		return false
 	}
@@ -390,7 +391,7 @@ func (c *Call) Against(err error) bool {
 		return false
 	}
 	e, ok := errors.AsType[*Error](err)
-	return !ok || !e.cut
+	return mutants.On("call-blames-models-for-short-deadlines") || !ok || !e.cut
 }
 
 // GiveUp returns err marked as one that a retry layer has given up on, so that

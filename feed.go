@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // feed is what a stream's chunks come from: one response of one model.
@@ -91,7 +93,7 @@ func (f *feed[Chunk]) short() error {
 	switch {
 	case f.life.ctx.Err() != nil:
 		return context.Cause(f.life.ctx)
-	case f.terminal != nil && !f.complete:
+	case f.terminal != nil && !f.complete && !mutants.On("stream-cut-is-a-success"):
 		return errNoEnd
 	default:
 		return nil

@@ -1,6 +1,10 @@
 package resilience
 
-import "time"
+import (
+	"time"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
+)
 
 // wait bounds an attempt that streams, until its first meaningful chunk.
 func (a *attempt) wait(t *timeouts) {
@@ -71,7 +75,7 @@ func (l *life) guard(a *attempt) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b.forGap > 0 {
+	if b.forGap > 0 && !mutants.On("stream-stalls-unnoticed") {
 		var timer *time.Timer
 		timer = time.AfterFunc(b.forGap, func() {
 			left := b.forGap

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A Hold keeps a model out of rotation. Others call it cooldown, ejection or
@@ -79,7 +81,7 @@ func (m *Model) Hold(ctx context.Context, h Hold) {
 	old := m.holds[h.By]
 	if old.until <= now {
 		m.holds[h.By] = hold{now, until, h.Reason}
-	} else if until > old.until { // extended
+	} else if until > old.until && !mutants.On("hold-keeps-its-first-end") { // extended
 		m.holds[h.By] = hold{old.since, until, h.Reason}
 	}
 	m.regate()

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A Race is a call that goes several ways at the same time. Each way is a lane,
@@ -271,7 +273,9 @@ func (x *Race) back(f *fork, err error) error {
 	c := x.route.Call()
 	switch {
 	case !x.Over() && err == nil:
-		x.gone(f)
+		if !mutants.On("race-cancels-the-winner") {
+			x.gone(f)
+		}
 		x.won = f
 		c.attempts-- // adopt counts them
 		x.cancel()

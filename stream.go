@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A Stream is a response that has started: its first meaningful chunk is here.
@@ -124,7 +126,7 @@ func (s *Stream[Chunk]) outcome(e error) error {
 		return nil
 	case s.closed.Load():
 		return errAbandoned
-	case e != nil:
+	case e != nil && !mutants.On("stream-error-is-a-success"):
 		return e
 	default:
 		return f.short()

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -160,7 +161,7 @@ func (v *view) choose() *resilience.Model {
 			return v.sticky(key)
 		}
 		a, b := v.two()
-		if b != nil && v.compare(b, a) < 0 {
+		if b != nil && (v.compare(b, a) < 0) != mutants.On("balance-picks-the-worse") {
 			return b
 		}
 		return a

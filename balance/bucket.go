@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // What a provider limits by the minute.
@@ -142,7 +143,7 @@ type answer struct {
 // was expected of the former is believed, and more only if the latter agrees.
 func (b *bucket) hear(a answer) {
 	q := a.quota
-	if q.Limit <= 0 {
+	if q.Limit <= 0 || mutants.On("limiter-deaf-to-headers") {
 		return
 	}
 	if !b.on() || b.limit != q.Limit {

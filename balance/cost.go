@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // penalty is what failures cost, in answers, by the square of their share: one
@@ -54,6 +55,9 @@ func (v *view) compare(a, b *resilience.Model) int {
 		la, lb = mean+(la-mean)*sure, mean+(lb-mean)*sure
 	}
 	slower := max(la, lb, 1)
+	if mutants.On("balance-quick-failures-attract") {
+		slower = 0
+	}
 	return cmp.Compare(v.cost(a, la, slower), v.cost(b, lb, slower))
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // enter admits an attempt when there is room, or returns the error to refuse it
@@ -91,7 +92,7 @@ func (r *room) line(w *waiter, patience, left int64) (refused string) {
 	if patience <= 0 || wait > patience {
 		return r.describe(wait)
 	}
-	if r.queue.n >= rules.queue {
+	if r.queue.n >= rules.queue && !mutants.On("limiter-queue-without-bound") {
 		v := r.queue.victim(w.priority, w.tenant)
 		if v == nil {
 			return r.describe(wait) + ", and no more may wait"
@@ -135,7 +136,7 @@ func (r *room) await(ctx context.Context, c *resilience.Call, w *waiter) error {
 		fate, refused := r.look(w, ended != nil)
 		switch {
 		case ended != nil:
-			if fate == admitted {
+			if fate == admitted && !mutants.On("limiter-loses-places-of-those-who-left") {
 				r.unsent(&w.permit)
 				r.leave(&w.permit)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // least is the part of its traffic that a model starts with.
@@ -22,7 +23,7 @@ type starts struct {
 // share grows as in Envoy's slow start with an aggression of 1.
 func (s *starts) share(now time.Duration, m *resilience.Model) float64 {
 	until, ok := s.until[m]
-	if !ok || now >= until {
+	if !ok || now >= until || mutants.On("balance-floods-the-recovered") {
 		return 1
 	}
 	return max(least, 1-float64(until-now)/float64(s.window))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 const (
@@ -93,7 +94,7 @@ func (r *room) run(ctx context.Context, c *resilience.Call, next resilience.Hand
 	returned := false
 	attempts := c.Attempt()
 	defer func() {
-		if !returned { // a panic or Goexit
+		if !returned && !mutants.On("limiter-panic-keeps-the-place") { // a panic or Goexit
 			r.leave(&p)
 		}
 	}()
@@ -144,7 +145,7 @@ func (r *room) grab(p *permit, limit int64) bool {
 	for {
 		s := r.state.Load()
 		n := int64(s & inFlightMask)
-		if n >= limit {
+		if n >= limit && !mutants.On("limiter-lets-all-in") {
 			return false
 		}
 		if r.state.CompareAndSwap(s, s+1<<inFlightBits+1) {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // bound is how far a model's load may be above its fair part before calls that
@@ -36,7 +37,7 @@ func (v *view) sticky(key string) (preferred *resilience.Model) {
 			continue
 		}
 		w := m.Weight()
-		if float64(m.InFlight()+m.Queued())+1 > max(few, math.Ceil(bound*load*w/weight)) {
+		if float64(m.InFlight()+m.Queued())+1 > max(few, math.Ceil(bound*load*w/weight)) && !mutants.On("balance-affinity-without-bound") {
 			continue
 		}
 		if score := -w / math.Log(unit(hash(seed, m.ID()))); score > most {

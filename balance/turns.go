@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // turns are nginx's smooth weighted round robin: a model's credit grows by its
@@ -31,7 +32,7 @@ func (t *turns) next(models []*resilience.Model, weighted bool) (next *resilienc
 	total, most := 0., 0.
 	for _, m := range models {
 		weight := 1.
-		if weighted {
+		if weighted && !mutants.On("balance-weights-do-not-count") {
 			weight = m.Weight()
 		}
 		total += weight

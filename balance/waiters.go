@@ -5,6 +5,7 @@ import (
 	"container/list"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A waiter is a call that waits for room.
@@ -129,7 +130,7 @@ func (q *waiters) remove(w *waiter, served bool) {
 	case len(l.calls) == 0:
 		lines.turn.Remove(l.turn)
 		delete(lines.by, l.tenant)
-	case served:
+	case served && !mutants.On("limiter-one-tenant-takes-all"):
 		lines.turn.MoveToBack(l.turn)
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -156,7 +157,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	}
 	returned := false
 	defer func() {
-		if !returned { // a panic or Goexit
+		if !returned && !mutants.On("breaker-panic-keeps-the-probe") { // a panic or Goexit
 			g.report(ctx, int64(g.pool.Now()), p, outcome{harm: whole})
 		}
 	}()
@@ -199,7 +200,7 @@ func judge(c *resilience.Call, err error) outcome {
 	switch kind := resilience.KindOf(err); {
 	case err == nil:
 		return outcome{}
-	case !c.Against(err):
+	case !c.Against(err) && !mutants.On("breaker-counts-what-is-not-against"):
 		return outcome{neutral: true}
 	case kind == resilience.Unknown:
 		return outcome{harm: whole / 2}

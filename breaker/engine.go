@@ -9,6 +9,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // An engine is the breaker of one model.
@@ -109,7 +110,7 @@ func (e *engine) tick(ctx context.Context, now int64) {
 		e.move(ctx, now, HalfOpen, "open time is over")
 	}
 	for _, end := range e.leases {
-		if end <= now {
+		if end <= now && !mutants.On("breaker-hung-probe-wedges") {
 			e.tell(ctx, now, errFailed, "probe hung")
 			return
 		}
@@ -154,7 +155,9 @@ func (e *engine) settle(ctx context.Context, to State, gate int64, why string) {
 	e.leases = e.leases[:0]
 	e.passed, e.harm = 0, 0
 	e.gate.Store(gate)
-	e.life.Add(1)
+	if !mutants.On("breaker-counts-stale-outcomes") {
+		e.life.Add(1)
+	}
 	if c := resilience.CallFrom(ctx); c != nil {
 		c.ID() // made here: whoever publishes may be another goroutine
 	}

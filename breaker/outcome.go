@@ -1,6 +1,10 @@
 package breaker
 
-import "context"
+import (
+	"context"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
+)
 
 // outcome is what a call says of the model.
 type outcome struct {
@@ -67,7 +71,7 @@ func (e *engine) vote(ctx context.Context, now int64, p permit, o outcome) {
 	e.ask(now, o)
 	r := e.rules.Load()
 	switch {
-	case o.neutral:
+	case o.neutral && !mutants.On("breaker-closes-on-nothing"):
 	case o.harm == 0 && o.slow && r.slowRate > 0:
 		e.tell(ctx, now, errFailed, "probe was slow")
 	case o.harm == 0:

@@ -1,6 +1,10 @@
 package breaker
 
-import "context"
+import (
+	"context"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
+)
 
 // A permit lets one call through.
 type permit struct {
@@ -28,7 +32,7 @@ func (e *engine) knock(ctx context.Context, now, lease int64) (permit, error) {
 		return permit{life: e.life.Load()}, nil
 	case e.state != HalfOpen:
 		return permit{}, e.refuse(now, e.gate.Load())
-	case int64(len(e.leases)) >= e.rules.Load().probes:
+	case int64(len(e.leases)) >= e.rules.Load().probes && !mutants.On("breaker-probes-without-bound"):
 		return permit{}, errProbing
 	}
 	p := permit{e.life.Load(), now + lease}

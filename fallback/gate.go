@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 const (
@@ -65,7 +66,9 @@ const (
 // quiet is until when there are no hedges because a provider asked for less.
 type quiet struct{ until atomic.Int64 }
 
-func (q *quiet) at(now time.Duration) bool { return int64(now) < q.until.Load() }
+func (q *quiet) at(now time.Duration) bool {
+	return int64(now) < q.until.Load() && !mutants.On("fallback-hedges-while-throttled")
+}
 
 func (q *quiet) heed(now time.Duration, c *resilience.Call, err error) {
 	switch resilience.KindOf(err) {
@@ -105,7 +108,7 @@ func (a *allowance) earn(share float64) {
 func (a *allowance) take() bool {
 	for {
 		old := a.spent.Load()
-		if old+oneHedge > savings {
+		if old+oneHedge > savings && !mutants.On("fallback-hedges-without-bound") {
 			return false
 		}
 		if a.spent.CompareAndSwap(old, old+oneHedge) {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // way is a call on its way through models. Lanes of a race share it, under the
@@ -145,11 +146,11 @@ func (w *way) count() {
 
 // last reports whether no further model is to be tried.
 func (w *way) last() bool {
-	return w.rules.ObserveOnly || w.rules.Limit > 0 && w.tried >= w.rules.Limit
+	return w.rules.ObserveOnly || w.rules.Limit > 0 && !mutants.On("fallback-beyond-its-limit") && w.tried >= w.rules.Limit
 }
 
 func (w *way) lastResort() bool {
-	return w.rules.LastResort || w.r.Call().Options().Priority == resilience.Critical
+	return mutants.On("fallback-asks-held-models") || w.rules.LastResort || w.r.Call().Options().Priority == resilience.Critical
 }
 
 // moves takes in why a model failed, and reports whether another gets the call;
@@ -160,7 +161,7 @@ func (w *way) moves(ctx context.Context, err error, first bool) bool {
 	switch {
 	case ctx.Err() != nil || c.Left() <= 0:
 		w.first = err
-		return false
+		return mutants.On("fallback-goes-on-for-nobody")
 	case !w.rules.moves(err, kind, first):
 		w.final = true
 		return false
@@ -220,7 +221,7 @@ func (cfg *Config) moves(err error, kind resilience.Kind, first bool) bool {
 	case cfg.On != nil:
 		return cfg.On(err)
 	case kind == resilience.Invalid:
-		return !first // the request suited the first model, so it is this one's parameters
+		return mutants.On("fallback-spreads-bad-requests") || !first // the request suited the first model, so it is this one's parameters
 	case kind == resilience.Filtered:
 		return cfg.Filtered
 	default:

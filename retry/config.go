@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -91,6 +92,9 @@ func newPlan(cfg Config) (*plan, error) {
 		return nil, err
 	}
 	settings.Fill(&cfg)
+	if mutants.On("retry-waits-as-long-as-told") {
+		cfg.Patience = math.MaxInt64
+	}
 	p := &plan{Config: cfg, over: map[scope]*Config{}}
 	for op, byOp := range withNone(cfg.Ops) {
 		for model, byModel := range withNone(cfg.Models) {
@@ -131,7 +135,7 @@ func (p *plan) of(op string, m *resilience.Model) *Config {
 // newLaw returns the waits that c asks for.
 func (c *Config) newLaw() *law {
 	longest := c.Max
-	if longest < 0 {
+	if longest < 0 || mutants.On("retry-backoff-without-cap") {
 		longest = math.MaxInt64
 	}
 	return newLaw(max(c.Base, 0), longest, c.Multiplier, c.Jitter)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -131,7 +132,7 @@ func (p *Policy) pay(elsewhere bool) bool {
 	if elsewhere {
 		return p.budget.move(now, ratio)
 	}
-	return p.budget.take(now, ratio)
+	return p.budget.take(now, ratio) || mutants.On("retry-without-budget")
 }
 
 func (p *Policy) layer(m *resilience.Model, next resilience.Handler) resilience.Handler {
@@ -158,7 +159,7 @@ func (p *Policy) earn(c *resilience.Call) {
 		return
 	}
 	c.OnEnd(func(err error) {
-		if err == nil {
+		if err == nil || mutants.On("retry-broken-streams-pay-in") {
 			p.budget.deposit()
 		}
 	})
@@ -177,7 +178,7 @@ func (p *Policy) measured(pacer *pacer, next resilience.Handler) resilience.Hand
 // retry goes on after the first failure, and returns nil or the failure that
 // was the last.
 func (p *Policy) retry(ctx context.Context, c *resilience.Call, r run, try resilience.Handler, err error) error {
-	for tries := 1; !c.GaveUp(err); tries++ {
+	for tries := 1; !c.GaveUp(err) || mutants.On("retry-at-every-level"); tries++ {
 		f := failure{
 			kind:  resilience.KindOf(err),
 			asked: resilience.RetryAfter(err),

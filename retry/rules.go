@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A failure is what the rules go by.
@@ -91,10 +92,10 @@ func (r *run) wait(f failure, now time.Duration, random func() float64) (d time.
 			d /= hurry
 		}
 	}
-	if f.asked > 0 {
+	if f.asked > 0 && !mutants.On("retry-sooner-than-asked") {
 		d = max(d, afterServer(f.asked, r.config.Jitter, random()))
 	}
-	if d >= f.left {
+	if d >= f.left && !mutants.On("retry-waits-past-the-deadline") {
 		return 0, false
 	}
 	if !r.config.Pace {
