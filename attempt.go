@@ -27,6 +27,9 @@ type note struct {
 	draw       *draw
 	firstChunk time.Duration
 	gaveUp     bool // a transport within the attempt, on a response that it handed on
+	faulted    bool // on purpose; see Call.Fault
+	unasked    bool
+	spoil      func(ctx context.Context, chunks int) error
 	heard
 }
 
@@ -134,7 +137,11 @@ func (a *attempt) run() error {
 
 // answer is the handler below LayerFault.
 func answer(ctx context.Context, c *Call) error {
-	return c.typed.exec(ctx, ctx.Value(attemptKey{}).(*attempt))
+	a, ok := ctx.(*attempt)
+	if !ok {
+		a = ctx.Value(attemptKey{}).(*attempt)
+	}
+	return c.typed.exec(ctx, a)
 }
 
 // begin starts an attempt. The first one is part of the call, and shares its
@@ -213,6 +220,10 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 		m.atLeast(now, took)
 	}
 	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err))
+	if n != nil && n.unasked {
+		a.jot(func(n *note) { n.Usage = Usage{} })
+		n = a.noted.Load()
+	}
 	if n != nil {
 		if n.Usage != (Usage{}) {
 			cost, priced := a.call.typed.price(m, n.Usage, true)
@@ -237,7 +248,7 @@ func (c *Call) note(a *attempt, err error) {
 	p := c.pool
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Key: a.name(), Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Err: err}
+	done := Attempt{Model: a.model, Key: a.name(), Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Faulted: n.faulted, Err: err}
 	if f := c.forked(); f != nil {
 		done.Hedge = f.hedge
 	}
@@ -264,7 +275,7 @@ func (c *Call) note(a *attempt, err error) {
 	if p.Wants(EventAttempt) {
 		p.Emit(a, Event{
 			Kind: EventAttempt, Model: a.model, Key: done.Key, Attempt: int(c.attempts), Duration: took,
-			Usage: n.Usage, Cost: n.cost, Err: err, Reason: done.Reason,
+			Usage: n.Usage, Cost: n.cost, Err: err, Reason: done.Reason, Faulted: n.faulted,
 		})
 	}
 }

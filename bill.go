@@ -82,6 +82,9 @@ func (c *Call) Billed(err error) Bill {
 func (a *attempt) billed(err error) Bill {
 	var b Bill
 	if n := a.noted.Load(); n != nil {
+		if n.unasked {
+			return b
+		}
 		b = Bill{Usage: n.Usage, Cost: n.cost, Known: n.Usage != Usage{}, Priced: n.priced}
 	}
 	b.Accepted = b.Known || accepted(err)

@@ -58,6 +58,7 @@ type Event struct {
 	From, To string // states, holders, models or generations
 	Reason   string
 	Would    bool // it would have happened, but for ObserveOnly
+	Faulted  bool // of an attempt or a call: it was made to go wrong on purpose
 
 	ctx context.Context
 }

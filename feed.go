@@ -19,6 +19,8 @@ type feed[Chunk any] struct {
 	next     func() (Chunk, error, bool)
 	head     []Chunk // read ahead
 	complete bool    // its end marker was seen
+	spoil    func(ctx context.Context, chunks int) error
+	meant    int // meaningful chunks so far, if spoil is there
 }
 
 // maxHead is how many chunks are read ahead.
@@ -40,6 +42,9 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 	next, stop := iter.Pull2(open(l.ctx))
 	l.stop = stop
 	f := &feed[Chunk]{marks: m, life: l, next: next}
+	if ok {
+		f.spoil = a.spoiled()
+	}
 	rest := ok && a.call.root.used.Load()&goesOn != 0 // then the end may be all that is left
 	started := false
 	defer func() {
@@ -126,6 +131,10 @@ func (f *feed[Chunk]) pull() (chunk Chunk, err error, ok bool) { //nolint:revive
 	l := f.life
 	began := time.Since(l.base)
 	l.waiting.Store(int64(began) + 1)
+	if e, over := f.spoils(); over {
+		l.waiting.Store(0)
+		return chunk, e, e != nil
+	}
 	chunk, err, ok = f.next()
 	l.waiting.Store(0)
 	if !ok || err != nil {
@@ -133,6 +142,9 @@ func (f *feed[Chunk]) pull() (chunk Chunk, err error, ok bool) { //nolint:revive
 	}
 	if f.terminal != nil {
 		f.complete = f.complete || f.terminal(chunk)
+	}
+	if f.spoil != nil && f.meaningful(chunk) {
+		f.meant++
 	}
 	if f.usage != nil && l.usage != nil {
 		if u, told := f.usage(chunk); told {

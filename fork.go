@@ -104,6 +104,7 @@ func (c *Call) merge(f *fork) {
 		t.insert(a)
 	}
 	t.usage = t.usage.add(from.usage)
+	t.faulted = t.faulted || from.faulted
 	t.cost += from.cost
 	t.refused = append(t.refused, from.refused...)
 	if len(t.refused) > maxSkipped {

@@ -28,7 +28,7 @@ func (c *Call) conclude(err error, rep *Report) error {
 	if p.Wants(EventCall) {
 		p.Emit(c, Event{
 			Kind: EventCall, Model: c.model, Attempt: int(c.attempts), Duration: took,
-			Usage: t.usage, Cost: t.cost, Err: err,
+			Usage: t.usage, Cost: t.cost, Err: err, Faulted: c.Faulted(),
 		})
 	}
 	return err

@@ -79,6 +79,7 @@ type Attempt struct {
 	FirstChunk time.Duration // of a stream: until the first meaningful one
 	Duration   time.Duration
 	Hedge      bool // beside another one, which was slow
+	Faulted    bool // made to go wrong on purpose
 	Usage      Usage
 	Cost       float64 // US dollars; 0 if the price is unknown
 	Kind       Kind    // zero if it succeeded
@@ -144,6 +145,7 @@ type trail struct {
 	broke      *Error          // why the call is on its way again
 	racing     bool            // several ways at once
 	rescued    bool            // it broke, and went on
+	faulted    bool            // an attempt, on purpose
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead
 	latest     *attempt        // if it is not the first
