@@ -1,0 +1,278 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// The checks, by name, as a [Result] has them. Those of outcomes are there where
+// something is promised.
+const (
+	CheckSuccess       = "success"
+	CheckGoodput       = "goodput"
+	CheckLatency       = "latency"
+	CheckAmplification = "amplification"
+	CheckAttempts      = "bounded_attempts"
+	CheckRetryAfter    = "honoured_retry_after"
+	CheckTruncated     = "no_truncated_success"
+	CheckReplay        = "no_replay_after_first_byte"
+	CheckProbes        = "probe_discipline"
+	CheckRecovered     = "recovered_in_time"
+	CheckAlive         = "alive_after"
+)
+
+// judge fills in what was seen with faults and after them.
+func (r *run) judge(res *Result, w *watch) {
+	e, tries := r.e, w.sorted()
+	res.During, res.After = w.measure(0, e.For), w.measure(e.For, e.For+e.after())
+	res.Timeline = w.damage(tries, e.For)
+	for _, d := range res.Timeline {
+		res.Struck += d.Struck
+	}
+	switch {
+	case w.why != "":
+		res.Verdict, res.Why = VerdictAborted, w.why
+		return
+	case res.Struck == 0 && r.drifted == nil:
+		res.Verdict, res.Why = VerdictInvalid, "no attempt was struck, so nothing is shown: is the load long enough, and does it go to the models that were meant?"
+		return
+	}
+	res.Checks = append(res.Checks, e.During.checks(res.During)...)
+	if e.During.Goodput > 0 {
+		res.Checks = append(res.Checks, r.goodput(w))
+	}
+	if e.Conduct.Attempts > 0 {
+		res.Checks = append(res.Checks, bounded(tries, e.Conduct.Attempts))
+	}
+	res.Checks = append(res.Checks, honoured(tries), truncated(w, tries), replayed(tries))
+	if e.Conduct.Probes > 0 {
+		res.Checks = append(res.Checks, r.disciplined(tries))
+	}
+	res.Checks = append(res.Checks, r.recovered(w), alive(w))
+	passed, failed := 0, 0
+	for _, c := range res.Checks {
+		switch c.Outcome {
+		case CheckPassed:
+			passed++
+		case CheckFailed:
+			failed++
+		}
+	}
+	res.Verdict, res.Score = VerdictPassed, math.Round(1000*float64(passed)/float64(passed+failed))/10
+	if failed > 0 {
+		res.Verdict = VerdictFailed
+	}
+}
+
+// goodput compares the answers with what the models that are left can carry.
+func (r *run) goodput(w *watch) Check {
+	models := r.i.pool.Models()
+	calls := make([]float64, r.e.For/time.Second+1)
+	for _, c := range w.calls {
+		if c.at < r.e.For {
+			calls[c.at/time.Second]++
+		}
+	}
+	possible := 0.0
+	for from := time.Duration(0); from < r.e.For; from += time.Second {
+		left, some := 0.0, false
+		for _, m := range models {
+			whole := 1.0
+			for _, x := range r.dose.injections {
+				if x.models[m.ID()] && x.Fault.fails() {
+					whole *= 1 - x.When.share(from)
+				}
+			}
+			left, some = left+whole, some || whole > 0
+		}
+		n := calls[from/time.Second]
+		switch {
+		case r.e.Load.Capacity > 0:
+			possible += min(n, left*r.e.Load.Capacity*min(time.Second, r.e.For-from).Seconds())
+		case some:
+			possible += n
+		}
+	}
+	if possible == 0 {
+		return skipped(CheckGoodput, "no model was left that could answer")
+	}
+	m := w.measure(0, r.e.For)
+	got := float64(m.Calls-m.Failed) / possible
+	return check(CheckGoodput, got >= r.e.During.Goodput, "≥ "+percent(r.e.During.Goodput)+" of what is left",
+		percent(min(got, 1)), fmt.Sprintf("%d of %d calls were answered, and %.0f could be", m.Calls-m.Failed, m.Calls, possible))
+}
+
+// bounded looks at how many attempts each call made.
+func bounded(tries []*trial, most int) Check {
+	count, worst := map[int]int{}, 0
+	var evidence []string
+	for _, t := range tries {
+		count[t.load]++
+		worst = max(worst, count[t.load])
+		if count[t.load] == most+1 {
+			evidence = append(evidence, fmt.Sprintf("call %d makes attempt %d at %v", t.load, most+1, Moment(t.begin)))
+		}
+	}
+	return check(CheckAttempts, worst <= most, fmt.Sprintf("≤ %d attempts in a call", most), fmt.Sprint(worst), evidence...)
+}
+
+// slack is within what two things count as the same moment.
+const slack = 10 * time.Millisecond
+
+// honoured looks at whether a model that asked for a wait was left alone.
+func honoured(tries []*trial) Check {
+	asks := map[string][]*trial{} // by when they asked
+	asked := 0
+	for _, t := range tries {
+		if t.asked > 0 && t.end > 0 {
+			asks[t.model] = append(asks[t.model], t)
+			asked++
+		}
+	}
+	for _, list := range asks {
+		slices.SortStableFunc(list, func(a, b *trial) int { return cmp.Compare(a.end, b.end) })
+	}
+	last := map[string]*trial{} // to end
+	var evidence []string
+	for _, t := range tries {
+		for list := asks[t.model]; len(list) > 0 && list[0].end+slack < t.begin; list = list[1:] {
+			if l := last[t.model]; l == nil || list[0].end+list[0].asked > l.end+l.asked {
+				last[t.model] = list[0]
+			}
+			asks[t.model] = list[1:]
+		}
+		if l := last[t.model]; l != nil && !t.lastResort && t.begin < l.end+l.asked-slack {
+			evidence = append(evidence, fmt.Sprintf("call %d asks %s at %v, which asked at %v for a wait of %v",
+				t.load, t.model, Moment(t.begin), Moment(l.end), l.asked))
+		}
+	}
+	if asked == 0 {
+		return skipped(CheckRetryAfter, "no model asked for a wait")
+	}
+	return check(CheckRetryAfter, len(evidence) == 0, "nobody asks before the wait is over", fmt.Sprintf("%d came too early", len(evidence)), evidence...)
+}
+
+// truncated looks at whether an answer that broke off passed for a whole one.
+func truncated(w *watch, tries []*trial) Check {
+	broken, whole := 0, map[int]bool{}
+	for _, t := range tries {
+		if t.broke {
+			broken++
+		} else if t.ok {
+			whole[t.load] = true
+		}
+	}
+	if broken == 0 {
+		return skipped(CheckTruncated, "no stream was broken")
+	}
+	var evidence []string
+	for _, t := range tries {
+		if t.broke && (t.ok || w.calls[t.load].ok && !whole[t.load]) {
+			evidence = append(evidence, fmt.Sprintf("call %d succeeded, and its stream from %s broke after %d chunks", t.load, t.model, t.chunks))
+		}
+	}
+	return check(CheckTruncated, len(evidence) == 0, "no broken stream is a success", fmt.Sprintf("%d of %d", len(evidence), broken), evidence...)
+}
+
+// replayed looks at whether a call was made anew of which a part was delivered.
+func replayed(tries []*trial) Check {
+	delivered, seen := map[int]*trial{}, false
+	var evidence []string
+	for _, t := range tries {
+		if d := delivered[t.load]; d != nil && d.call != t.call && d.end > 0 && d.end <= t.begin {
+			evidence = append(evidence, fmt.Sprintf("call %d asks again at %v, after %d chunks of the answer from %s", t.load, Moment(t.begin), d.chunks, d.model))
+		}
+		if t.broke && t.delivered {
+			seen, delivered[t.load] = true, t
+		}
+	}
+	if !seen {
+		return skipped(CheckReplay, "no stream broke of which a part was delivered")
+	}
+	return check(CheckReplay, len(evidence) == 0, "nothing is asked again of which a part was delivered", fmt.Sprintf("%d", len(evidence)), evidence...)
+}
+
+// noticed is after how many attempts at a model that answers nothing the others
+// are probes.
+const noticed = 10
+
+// disciplined looks at how often models were asked that answered nothing.
+func (r *run) disciplined(tries []*trial) Check {
+	most, worst, seen := r.e.Conduct.Probes, 0.0, false
+	var evidence []string
+	for _, m := range r.i.pool.Models() {
+		var run []*trial // in a row at a model that is down
+		look := func() {
+			if len(run) <= noticed {
+				seen = seen || len(run) > 0
+				run = nil
+				return
+			}
+			seen = true
+			probes := run[noticed:]
+			from, to := run[noticed-1].begin, r.e.For
+			perMinute := float64(len(probes)) / max(to-from, time.Second).Minutes()
+			if allowed := 2 + most*(to-from).Minutes(); float64(len(probes)) > allowed {
+				evidence = append(evidence, fmt.Sprintf("%s was asked %d times from %v on, though it answered nothing", m.ID(), len(probes), Moment(from)))
+			}
+			worst, run = max(worst, perMinute), nil
+		}
+		for _, t := range tries {
+			switch {
+			case t.model != m.ID() || t.lastResort:
+			case t.down:
+				run = append(run, t)
+			case t.begin < r.e.For:
+				look()
+			}
+		}
+		look()
+	}
+	if !seen {
+		return skipped(CheckProbes, "no model failed every attempt")
+	}
+	return check(CheckProbes, len(evidence) == 0, fmt.Sprintf("≤ %v attempts a minute at a model that answers nothing", most),
+		fmt.Sprintf("%.1f", worst), evidence...)
+}
+
+// recovered looks at when the calls after the faults are as they were.
+func (r *run) recovered(w *watch) Check {
+	window := r.e.Recover / 12
+	back := time.Duration(0)
+	var evidence []string
+	for from := time.Duration(0); from+window <= r.e.after(); from += window {
+		m := w.measure(r.e.For+from, r.e.For+from+window)
+		if m.Success() >= min(r.e.Steady.Success, .99) {
+			continue
+		}
+		back = from + window
+		if back > r.e.Recover {
+			evidence = append(evidence, fmt.Sprintf("%d of %d calls failed between %v and %v after the faults", m.Failed, m.Calls, from, back))
+		}
+	}
+	return check(CheckRecovered, back <= r.e.Recover, "as without faults within "+r.e.Recover.String(), back.String(), evidence...)
+}
+
+// alive looks at what is left of the faults at the end.
+func alive(w *watch) Check {
+	var evidence []string
+	for _, id := range w.order {
+		if s := w.models[id]; s.held && !s.before {
+			evidence = append(evidence, id+" is still held")
+		}
+	}
+	for n, c := range w.calls {
+		if !c.done {
+			evidence = append(evidence, fmt.Sprintf("call %d has not ended", n))
+		}
+	}
+	for _, t := range w.tries {
+		if t.end == 0 {
+			evidence = append(evidence, fmt.Sprintf("call %d has left an attempt at %s open", t.load, t.model))
+		}
+	}
+	return check(CheckAlive, len(evidence) == 0, "every model takes calls, and nothing is left open", fmt.Sprintf("%d left", len(evidence)), evidence...)
+}
