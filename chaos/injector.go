@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,11 @@ type InjectorConfig struct {
 	Seed    uint64 `json:"seed,omitempty"` // of the chance of [Injector.Inject]
 	Blast   Blast  `json:"blast,omitzero"`
 
+	// Speed is how much faster time passes than in the world that is imitated, 1
+	// by default. All times of injections, experiments and results are of that
+	// world; those of the pool's other features are not.
+	Speed float64 `json:"-"`
+
 	// Config returns the pool's configuration in force, to which an experiment
 	// that changes it goes back. Without it that is what the program gave the
 	// features.
@@ -42,6 +48,7 @@ type Injector struct {
 	given   InjectorConfig
 	cfg     atomic.Pointer[InjectorConfig]
 	pool    *resilience.Pool
+	speed   float64
 	live    atomic.Pointer[live]
 	running atomic.Bool
 
@@ -67,12 +74,22 @@ func (i *Injector) Install(s *resilience.Setup) error {
 	if err != nil {
 		return err
 	}
-	i.pool = s.Pool()
+	i.pool, i.speed = s.Pool(), cmp.Or(i.given.Speed, 1)
 	commit()
 	s.Configure(section, i.prepare)
 	s.Wrap(resilience.LayerFault, i.wrap)
 	return nil
 }
+
+const maxSpeed = 1_000_000
+
+// now is the time since the pool began, in the world that is imitated.
+func (i *Injector) now() time.Duration { return i.world(i.pool.Now()) }
+
+// world turns a time of the pool's clock into one of that world, and clock the
+// other way round.
+func (i *Injector) world(d time.Duration) time.Duration { return time.Duration(float64(d) * i.speed) }
+func (i *Injector) clock(d time.Duration) time.Duration { return time.Duration(float64(d) / i.speed) }
 
 func (i *Injector) wrap(m *resilience.Model, next resilience.Handler) resilience.Handler {
 	live := &i.live
@@ -93,6 +110,9 @@ func (i *Injector) prepare(raw json.RawMessage) (commit func(), err error) {
 	}
 	if err := configErrors(settings.Check(section, cfg)); err != nil {
 		return nil, err
+	}
+	if !(cfg.Speed >= 0) || cfg.Speed > maxSpeed {
+		return nil, &resilience.ConfigError{Path: section + ".speed", Problem: fmt.Sprintf("%v is no speed, want 0 to %d", cfg.Speed, maxSpeed)}
 	}
 	settings.Fill(&cfg)
 	return func() {
@@ -183,7 +203,7 @@ func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Inje
 
 // begin makes a dose strike from now on.
 func (i *Injector) begin(d *dose) {
-	d.start = i.pool.Now()
+	d.start = i.now()
 	d.until = d.start + d.ttl
 	i.change(func(l *live) { l.doses = append(l.doses, d) })
 	if !i.cfg.Load().Enabled { // since it was looked at
@@ -233,7 +253,7 @@ func (i *Injector) meet(ctx context.Context, c *resilience.Call, m *resilience.M
 	if l == nil {
 		return next(ctx, c)
 	}
-	now := i.pool.Now()
+	now := i.now()
 	var s *strike
 	for _, d := range l.doses {
 		switch {

@@ -1,7 +1,12 @@
-// Package chaos has a fake AI provider to test a service against: a [Provider]
-// speaks HTTP as OpenAI, Anthropic and Gemini do, plain and streaming, and
-// fails as they do. It is played from plain data: a [Model] says how a model
-// answers and which [Fault] its attempts meet.
+// Package chaos breaks AI models on purpose: at the wire, within the process,
+// and as experiments that judge what becomes of the calls.
+//
+// # At the wire
+//
+// A [Provider] is a fake provider to test a service against. It speaks HTTP as
+// OpenAI, Anthropic and Gemini do, plain and streaming, and fails as they do. It
+// is played from plain data: a [Model] says how a model answers and which
+// [Fault] its attempts meet.
 //
 //	p, err := chaos.NewProvider(chaos.ProviderConfig{Models: []chaos.Model{
 //		{Name: "gpt-5", Script: []chaos.Fault{{Status: 429, Wait: 2 * time.Second}}},
@@ -17,6 +22,28 @@
 // [Provider.Attempts] tells what the provider saw.
 //
 // Each byte of a prompt counts as a token.
+//
+// # Within the process
+//
+// An [Injector] is a feature of a pool that makes attempts at its models go
+// wrong, whatever client is behind them, and ends by itself:
+//
+//	injector := chaos.NewInjector(chaos.InjectorConfig{Enabled: true})
+//	pool, err := resilience.NewPool(stack.New(stack.Config{}), injector)
+//	stop, err := injector.Inject(time.Minute, chaos.Injection{
+//		Fault: chaos.Fault{Status: 429, Wait: 2 * time.Second},
+//		Where: chaos.Where{Providers: []string{"openai"}},
+//		When:  chaos.Schedule{Rate: 0.3},
+//	})
+//
+// [Script] is a model for tests that plays steps.
+//
+// # Experiments
+//
+// An [Experiment] is plain data: calls, what breaks, and what must hold.
+// [Injector.Run] runs it, without faults first, and judges by named checks how
+// the calls ended and how they behaved. There are ten standard ones, see
+// [Standard]; package chaostest runs a stack through them in virtual time.
 package chaos
 
 import (

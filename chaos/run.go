@@ -156,7 +156,7 @@ func (r *run) rethrow() {
 // play makes calls for d, with faults and for as long as after without them if
 // that is not 0, and returns what it saw.
 func (r *run) play(ctx context.Context, d, after time.Duration) *watch {
-	w := newWatch(r.i.pool)
+	w := newWatch(r.i)
 	r.i.change(func(l *live) { l.watch = w })
 	defer r.i.change(func(l *live) { l.watch = nil })
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -219,12 +219,12 @@ func (r *run) play(ctx context.Context, d, after time.Duration) *watch {
 
 // tick is how often the models are looked at.
 func (r *run) tick() time.Duration {
-	return max(min(100*time.Millisecond, r.e.For/200), 5*time.Millisecond)
+	return max(min(100*time.Millisecond, r.e.For/200), r.i.world(5*time.Millisecond))
 }
 
 // wait waits until a time of w's, and returns why there is nothing to wait for.
 func (r *run) wait(ctx context.Context, w *watch, until time.Duration) error {
-	t := time.NewTimer(until - w.now())
+	t := time.NewTimer(r.i.clock(until - w.now()))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -254,7 +254,7 @@ func (r *run) call(ctx context.Context, w *watch, room chan struct{}, calls *syn
 	}
 	calls.Go(func() {
 		defer func() { <-room }()
-		ctx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, n), r.e.Load.Patience)
+		ctx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, n), r.i.clock(r.e.Load.Patience))
 		defer cancel()
 		returned := false
 		defer func() {

@@ -53,7 +53,7 @@ func Standard(name string) (Experiment, bool) {
 	case NetworkLatency:
 		e.About = "The way to a model is four to eight seconds longer."
 		e.Method = []Injection{{Name: "far", Fault: Fault{Name: Slow, After: 4 * time.Second}, Spread: 4 * time.Second, Where: first}}
-		e.During.P95 = 5 * time.Second
+		e.During.P95 = 8 * time.Second
 	case Timeout:
 		e.About = "A model accepts every request and answers none."
 		e.Method = []Injection{{Name: "silent", Fault: Fault{Name: Silent}, Where: first}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -25,13 +24,14 @@ type refusalError struct {
 func (e *refusalError) Error() string { return e.Message }
 
 // refusal is what an SDK of OpenAI's makes of f.
-func (f Fault) refusal(now time.Time) error {
+func (f Fault) refusal(i *Injector) error {
 	said := f.failure(openAI)
 	e := &refusalError{said.status, said.kind, said.code, said.text, http.Header{}}
 	wait := f.Wait
 	if f.Name == Throttled && wait == 0 {
 		wait = limitWindow
 	}
+	wait = i.clock(wait)
 	switch {
 	case f.RetryAfter != "":
 		e.Header.Set("Retry-After", f.RetryAfter)
@@ -39,7 +39,7 @@ func (f Fault) refusal(now time.Time) error {
 	case f.WaitAs.inBody(openAI):
 		e.Message += " Please try again in " + wait.String() + "."
 	default:
-		f.WaitAs.ask(e.Header, openAI, wait, now)
+		f.WaitAs.ask(e.Header, openAI, wait, i.pool.At(i.pool.Now()))
 	}
 	return e
 }
@@ -89,7 +89,7 @@ func (s *strike) play(ctx context.Context, c *resilience.Call, next resilience.H
 	case Malformed:
 		err = errSyntax()
 	default:
-		err = f.refusal(s.now())
+		err = f.refusal(s.inject)
 	}
 	c.Fault(false)
 	return err
@@ -116,7 +116,7 @@ func (s *strike) ofStreams() bool {
 
 // spoil is asked before each chunk of a stream.
 func (s *strike) spoil(ctx context.Context, chunks int) error {
-	if s.dose.over(s.inject.pool.Now()) {
+	if s.dose.over(s.inject.now()) {
 		return nil
 	}
 	if s.asked != nil {
@@ -150,11 +150,9 @@ func (s *strike) spoil(ctx context.Context, chunks int) error {
 	case Malformed:
 		return errSyntax()
 	default:
-		return f.refusal(s.now())
+		return f.refusal(s.inject)
 	}
 }
-
-func (s *strike) now() time.Time { return s.inject.pool.At(s.inject.pool.Now()) }
 
 // wait waits for d, without end if that is negative, and returns the cause of
 // ctx's end where that comes first, or whether the fault was over first.
@@ -162,11 +160,11 @@ func (s *strike) wait(ctx context.Context, d time.Duration) (over bool, err erro
 	if d == 0 {
 		return false, context.Cause(ctx)
 	}
-	left := s.dose.until - s.inject.pool.Now()
+	left := s.dose.until - s.inject.now()
 	if d < 0 {
-		d = math.MaxInt64
+		d = left
 	}
-	t := time.NewTimer(min(d, left))
+	t := time.NewTimer(s.inject.clock(min(d, left)))
 	defer t.Stop()
 	select {
 	case <-t.C:

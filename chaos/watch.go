@@ -12,8 +12,8 @@ import (
 
 // A watch sees what becomes of an experiment's calls. Times are since it began.
 type watch struct {
-	pool  *resilience.Pool
-	start time.Duration
+	inject *Injector
+	start  time.Duration
 
 	mu      sync.Mutex
 	tries   []*trial
@@ -58,8 +58,8 @@ type seenModel struct {
 	before   bool // it was held when the watch began
 }
 
-func newWatch(p *resilience.Pool) *watch {
-	w := &watch{pool: p, start: p.Now(), models: map[string]*seenModel{}, stopped: make(chan struct{})}
+func newWatch(i *Injector) *watch {
+	w := &watch{inject: i, start: i.now(), models: map[string]*seenModel{}, stopped: make(chan struct{})}
 	w.look()
 	for _, m := range w.models {
 		m.before, m.noticed = m.held, Never
@@ -67,7 +67,7 @@ func newWatch(p *resilience.Pool) *watch {
 	return w
 }
 
-func (w *watch) now() time.Duration { return w.pool.Now() - w.start }
+func (w *watch) now() time.Duration { return w.inject.now() - w.start }
 
 // abort ends the experiment, once.
 func (w *watch) abort(why string) {
@@ -84,7 +84,7 @@ func (w *watch) look() {
 	now := w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, m := range w.pool.Models() {
+	for _, m := range w.inject.pool.Models() {
 		s := w.models[m.ID()]
 		if s == nil {
 			s = &seenModel{noticed: Never}
@@ -99,7 +99,7 @@ func (w *watch) look() {
 		s.lastHeld = now
 		if s.noticed == Never && !s.before {
 			since := slices.MinFunc(holds, func(a, b resilience.Hold) int { return a.Since.Compare(b.Since) }).Since
-			s.noticed = Moment(max(since.Sub(w.pool.At(w.start)), 0))
+			s.noticed = Moment(max(w.inject.world(since.Sub(w.inject.pool.At(0)))-w.start, 0))
 		}
 	}
 }
@@ -156,7 +156,7 @@ func (w *watch) edit(edit func()) {
 func (w *watch) end(t *trial, err error) {
 	now := w.now()
 	w.edit(func() {
-		t.end, t.ok, t.kind, t.asked = max(now, 1), err == nil, resilience.KindOf(err), resilience.RetryAfter(err)
+		t.end, t.ok, t.kind, t.asked = max(now, 1), err == nil, resilience.KindOf(err), w.inject.world(resilience.RetryAfter(err))
 	})
 }
 

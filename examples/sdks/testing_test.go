@@ -3,7 +3,6 @@ package sdks
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -22,31 +21,19 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/chaos/chaostest"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
+	"github.com/cmmv-hive/resilience/stack"
 )
 
-// script is a model that plays steps, each an answer or an error.
-func script(steps ...any) resilience.Func[string, string] {
-	return func(context.Context, string) (string, error) {
-		if len(steps) == 0 {
-			return "", errors.New("the script is over")
-		}
-		step := steps[0]
-		steps = steps[1:]
-		if err, failed := step.(error); failed {
-			return "", err
-		}
-		return step.(string), nil
-	}
-}
-
+// Two models that do as they are told, in order.
 func TestByScript(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := &resilience.Error{Kind: resilience.RateLimited, RetryAfter: 3 * time.Second}
-		chat := fallback.Wrap(fallback.Config{},
-			retry.Wrap(script(busy, "Air scatters blue.", resilience.QuotaSpent), retry.Config{}),
-			script("It is the air."))
+		first := chaos.Script[string, string](chaos.Fail(busy), chaos.Reply("Air scatters blue."), chaos.Fail(resilience.QuotaSpent))
+		second := chaos.Script[string, string](chaos.Reply("It is the air."), chaos.Fail(resilience.Overloaded))
+		chat := fallback.Wrap(fallback.Config{}, retry.Wrap(first, retry.Config{}), second)
 
 		start := time.Now()
 		answer, err := chat.Call(t.Context(), "Why is the sky blue?")
@@ -59,7 +46,15 @@ func TestByScript(t *testing.T) {
 		require.Equal(t, "It is the air.", answer)
 
 		_, err = chat.Call(t.Context(), "Why is the sky blue?")
-		require.Error(t, err, "both scripts are over")
+		require.ErrorIs(t, err, resilience.QuotaSpent, "the last step is played again and again")
+		require.Len(t, first.Requests(), 4)
+	})
+}
+
+// What the service's features make of ten kinds of trouble.
+func TestMyStackSurvives(t *testing.T) {
+	chaostest.Suite(t, func() []resilience.Feature {
+		return []resilience.Feature{stack.New(stack.Config{Retry: retry.Config{Attempts: 2}})}
 	})
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/cmmv-hive/resilience/chaos"
+)
+
+// serve serves a fake provider until ctx ends: a model that is well, a model for
+// each fault, by its name, and those of Failover Bench.
+func serve(ctx context.Context, addr string, out io.Writer) error {
+	models := append(chaos.FailoverBench(), chaos.Model{Name: "well", Text: words})
+	for _, name := range chaos.Faults() {
+		fault := chaos.Fault{Name: name}
+		switch name {
+		case chaos.Cut, chaos.CutByReset, chaos.Stall, chaos.StreamError, chaos.Malformed, chaos.Length:
+			fault.Tokens = 3
+		case chaos.RateLimited:
+			fault.Wait = 2 * time.Second
+		case chaos.Slow, chaos.Throttled: // a model is slow, or throttled, for a time
+			in := chaos.Incident{Fault: chaos.Fault{Name: name}, For: 1000 * time.Hour}
+			if name == chaos.Slow {
+				in.Slower = 20
+			}
+			models = append(models, chaos.Model{Name: string(name), Text: words, FirstToken: chaos.Always(1), Incidents: []chaos.Incident{in}})
+			continue
+		}
+		models = append(models, chaos.Model{Name: string(name), Text: words, Failures: []chaos.Failure{{Fault: fault, Share: 1}}})
+	}
+	p, err := chaos.NewProvider(chaos.ProviderConfig{Models: models})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	base := "http://" + listener.Addr().String()
+	fmt.Fprintf(out, `A fake provider that speaks as OpenAI, Anthropic and Gemini do, at %s
+Any key will do. %d models: "well", one for each fault, and those of Failover Bench; GET /v1/models lists them.
+
+curl %[1]s/v1/chat/completions -d '{"model": "well", "stream": true, "messages": [{"role": "user", "content": "Why is the sky blue?"}]}'
+curl -i %[1]s/v1/chat/completions -d '{"model": "rate_limited", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}'
+`, base, len(models))
+	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+const words = "Because air scatters blue light most."
