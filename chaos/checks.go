@@ -47,7 +47,7 @@ func (r *run) judge(res *Result, w *watch) {
 	if e.Conduct.Attempts > 0 {
 		res.Checks = append(res.Checks, bounded(tries, e.Conduct.Attempts))
 	}
-	res.Checks = append(res.Checks, honoured(tries), truncated(w, tries), replayed(tries))
+	res.Checks = append(res.Checks, r.honoured(tries), truncated(w, tries), replayed(tries))
 	if e.Conduct.Probes > 0 {
 		res.Checks = append(res.Checks, r.disciplined(tries))
 	}
@@ -119,32 +119,34 @@ func bounded(tries []*trial, most int) Check {
 	return check(CheckAttempts, worst <= most, fmt.Sprintf("≤ %d attempts in a call", most), fmt.Sprint(worst), evidence...)
 }
 
-// slack is within what two things count as the same moment.
-const slack = 10 * time.Millisecond
-
-// honoured looks at whether a model that asked for a wait was left alone.
-func honoured(tries []*trial) Check {
-	asks := map[string][]*trial{} // by when they asked
+// honoured looks at whether a model that asked for a wait was left alone, by the
+// same key. Within slack, of the pool's clock, nobody can know yet.
+func (r *run) honoured(tries []*trial) Check {
+	slack := r.i.world(10 * time.Millisecond)
+	type place struct{ model, key string }
+	asks := map[place][]*trial{} // by when they asked
 	asked := 0
 	for _, t := range tries {
 		if t.asked > 0 && t.end > 0 {
-			asks[t.model] = append(asks[t.model], t)
+			at := place{t.model, t.key}
+			asks[at] = append(asks[at], t)
 			asked++
 		}
 	}
 	for _, list := range asks {
 		slices.SortStableFunc(list, func(a, b *trial) int { return cmp.Compare(a.end, b.end) })
 	}
-	last := map[string]*trial{} // to end
+	last := map[place]*trial{} // to end
 	var evidence []string
 	for _, t := range tries {
-		for list := asks[t.model]; len(list) > 0 && list[0].end+slack < t.begin; list = list[1:] {
-			if l := last[t.model]; l == nil || list[0].end+list[0].asked > l.end+l.asked {
-				last[t.model] = list[0]
+		at := place{t.model, t.key}
+		for list := asks[at]; len(list) > 0 && list[0].end+slack < t.begin; list = list[1:] {
+			if l := last[at]; l == nil || list[0].end+list[0].asked > l.end+l.asked {
+				last[at] = list[0]
 			}
-			asks[t.model] = list[1:]
+			asks[at] = list[1:]
 		}
-		if l := last[t.model]; l != nil && !t.lastResort && t.begin < l.end+l.asked-slack {
+		if l := last[at]; l != nil && !t.lastResort && t.begin < l.end+l.asked-slack {
 			evidence = append(evidence, fmt.Sprintf("call %d asks %s at %v, which asked at %v for a wait of %v",
 				t.load, t.model, Moment(t.begin), Moment(l.end), l.asked))
 		}

@@ -28,7 +28,10 @@ func TestSpeed(t *testing.T) {
 		})
 	}
 	require.InDelta(t, float64(took[1])/50, float64(took[50]), float64(time.Second))
-	require.Equal(t, results[1].Checks, results[50].Checks)
+	for _, o := range []chaos.CheckOutcome{chaos.CheckPassed, chaos.CheckFailed} {
+		require.Equal(t, outcomes(results[1], o), outcomes(results[50], o))
+	}
+	require.Equal(t, results[1].During.Calls, results[50].During.Calls)
 	require.Equal(t, results[1].Struck, results[50].Struck)
 	require.InDelta(t, float64(results[1].During.P95), float64(results[50].During.P95), float64(time.Millisecond))
 }

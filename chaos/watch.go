@@ -29,6 +29,7 @@ type trial struct {
 	load       int    // the call of the load
 	call       uint64 // of the pool
 	model      string
+	key        string        // its name, "" without one
 	begin, end time.Duration // 0: it goes on
 	ok         bool
 	kind       resilience.Kind
@@ -112,7 +113,7 @@ func (w *watch) begin(ctx context.Context, c *resilience.Call, m *resilience.Mod
 	if !ours {
 		return nil
 	}
-	t := &trial{load: n, call: c.ID(), model: m.ID(), begin: w.now(), lastResort: c.LastResort()}
+	t := &trial{load: n, call: c.ID(), model: m.ID(), key: resilience.KeyFrom(ctx), begin: w.now(), lastResort: c.LastResort()}
 	if s != nil {
 		t.fault = s.String()
 		t.down = s.Fault.fails() && s.When.share(w.start+t.begin-s.dose.start) >= 1
