@@ -33,6 +33,7 @@ type Fault struct {
 	Share float64       // 1
 	After time.Duration // until the error
 	Slow  float64       // factor on the time of requests that begin now; 1
+	Lost  int           // slots that take nothing up
 }
 
 // NewServer returns a server whose requests each take a time drawn from law.
@@ -50,6 +51,7 @@ func (s *Server) Set(f Fault) {
 		s.busy, s.queue = 0, nil
 	}
 	s.state = f
+	s.fill()
 }
 
 // Asked counts the requests so far.
@@ -92,14 +94,20 @@ func (s *Server) accept() (done chan struct{}, after time.Duration, err error) {
 		return nil, f.After, f.Err
 	}
 	done = make(chan struct{})
-	switch {
-	case f.Hang:
-	case s.busy < s.slots:
-		s.begin(done)
-	default:
+	if !f.Hang {
 		s.queue = append(s.queue, done)
+		s.fill()
 	}
 	return done, 0, nil
+}
+
+// fill puts those who wait into the slots that are free. The caller has mu.
+func (s *Server) fill() {
+	for len(s.queue) > 0 && s.busy < s.slots-s.state.Lost {
+		next := s.queue[0]
+		s.queue = s.queue[1:]
+		s.begin(next)
+	}
 }
 
 // begin puts a request into a slot. The caller has mu.
@@ -117,10 +125,6 @@ func (s *Server) begin(done chan struct{}) {
 		}
 		close(done)
 		s.busy--
-		if len(s.queue) > 0 {
-			next := s.queue[0]
-			s.queue = s.queue[1:]
-			s.begin(next)
-		}
+		s.fill()
 	})
 }

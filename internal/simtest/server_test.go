@@ -74,6 +74,17 @@ func TestServerHangs(t *testing.T) {
 	})
 }
 
+func TestServerLosesSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(1, 3, always(time.Second))
+		s.Set(Fault{Lost: 2})
+		time.AfterFunc(1500*time.Millisecond, func() { s.Set(Fault{}) })
+		took, errs := ask(t, s, 5, time.Minute)
+		require.NoError(t, errors.Join(errs...))
+		require.Equal(t, []time.Duration{time.Second, 2 * time.Second, 2500 * time.Millisecond, 2500 * time.Millisecond, 3 * time.Second}, took)
+	})
+}
+
 func TestServerFails(t *testing.T) {
 	broken := errors.New("broken")
 	for name, tt := range map[string]struct {
