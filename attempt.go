@@ -159,6 +159,9 @@ func (c *Call) begin(ctx context.Context, by *access) *attempt {
 	} else if c.waited {
 		c.clock = c.pool.now()
 	}
+	if f := c.forked(); f != nil {
+		f.began.Store(1 + c.clock)
+	}
 	c.attempts++
 	c.waited = false
 	a.call, a.access, a.start = c, by, c.clock

@@ -14,12 +14,12 @@ type fork struct {
 	context.Context
 	lead  *Call // that goes on after the race
 	call  *Call
-	start int64
 	base  uint16 // attempts of lead when the lane began
 
 	hedge bool
 	lost  atomic.Pointer[error]  // why nobody waits for it any more
 	by    atomic.Pointer[access] // of the latest attempt
+	began atomic.Int64           // 1 + when its latest attempt did, 0 before the first
 }
 
 // fork makes a call that is a lane of this one, at its present model.
@@ -40,7 +40,7 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 		wait: t.wait, flaw: t.flaw,
 	}
 	t.wait = 0
-	f.lead, f.call, f.start, f.base = c, &y.Call, y.clock, c.attempts
+	f.lead, f.call, f.base = c, &y.Call, c.attempts
 	return &y.Call
 }
 

@@ -357,18 +357,24 @@ func (x *Race) wait() {
 }
 
 // forsake notes the attempts that are canceled and have not returned, with what
-// ended them.
+// ended them. A lane that still waits for room has made none.
 func (x *Race) forsake(why *Error) {
 	c := x.route.Call()
 	now := c.pool.now()
 	for _, f := range x.under {
+		began := f.began.Load()
+		if began == 0 {
+			c.attempts--
+			continue
+		}
+		began--
 		e := *why
 		e.Model, e.Attempt = f.call.model.id, int(f.base)+1
 		if by := f.by.Load(); by != nil {
 			e.Key = by.name()
 		}
 		c.record().insert(Attempt{
-			Model: f.call.model, Key: e.Key, Start: c.pool.wall(f.start), Duration: time.Duration(now - f.start),
+			Model: f.call.model, Key: e.Key, Start: c.pool.wall(began), Duration: time.Duration(now - began),
 			Hedge: f.hedge, Kind: e.Kind, Reason: e.reason, Err: &e,
 		})
 	}

@@ -486,3 +486,37 @@ func TestRequireHoldsInEveryWay(t *testing.T) {
 		})
 	}
 }
+
+// A lane that was still waiting for room when another answered is no attempt.
+func TestLoserThatWasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := layer(resilience.LayerLimit, func(ctx context.Context, c *resilience.Call, next resilience.Handler) error {
+			if c.Model().ID() == "b" {
+				if err := c.Sleep(ctx, time.Hour); err != nil {
+					return err
+				}
+			}
+			return next(ctx, c)
+		})
+		p := newPool(t, models("a", "b"), queue, races(func(_ context.Context, r *resilience.Route, x *resilience.Race) error {
+			x.Go(beside)
+			return beside(x)
+		}))
+		var told int
+		events := p.Subscribe(10, resilience.EventAttempt, resilience.EventCall)
+		slow := ask(func(ctx context.Context, _ string) (string, error) { time.Sleep(time.Second); return "a", nil })
+		c := newClient(t, p, resilience.BindFunc("a", slow), resilience.BindFunc("b", says("b")))
+		answer, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{})
+		require.NoError(t, err)
+		require.Equal(t, "a", answer)
+		require.Len(t, rep.Attempts, 1)
+		synctest.Wait()
+		events.Close()
+		for e := range events.C {
+			if told++; e.Kind == resilience.EventCall {
+				require.Equal(t, 1, e.Attempt)
+			}
+		}
+		require.Equal(t, 2, told)
+	})
+}
