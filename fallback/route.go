@@ -196,7 +196,7 @@ func (w *way) failed(err error) resilience.Kind {
 
 // goesOn reports whether the call goes on after a race that it has lost.
 func (w *way) goesOn(ctx context.Context) bool {
-	again := w.again && !w.final && ctx.Err() == nil && w.r.Call().Left() > 0
+	again := w.again && !w.final && !w.last() && ctx.Err() == nil && w.r.Call().Left() > 0
 	w.again = false
 	return again
 }

@@ -102,6 +102,23 @@ func TestParallel(t *testing.T) {
 	}
 }
 
+// The limit holds for a last resort after a race as well.
+func TestParallelLimitAndLastResort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := func(context.Context, string) (string, error) { return "", resilience.Reject("full", 0) }
+		c := race(t, fallback.Config{Strategy: fallback.Parallel, Limit: 3, LastResort: true},
+			[]ask{fails(time.Second, errDown), down, down, boom})
+		held := func(id string, d time.Duration) {
+			c.Pool().Model(id).Hold(t.Context(), resilience.Hold{By: resilience.HoldQuota, Until: time.Now().Add(d)})
+		}
+		held("c", 500*ms) // when b has refused there is nothing else yet
+		held("d", time.Hour)
+		_, err := c.Call(t.Context(), "?")
+		require.ErrorIs(t, err, errDown)
+		idle(t, c.Pool())
+	})
+}
+
 func TestParallelPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, asks := range [][]ask{{boom, never}, {never, boom}} {
