@@ -12,9 +12,9 @@ import (
 // It is the context that the lane's Call is a child of.
 type fork struct {
 	context.Context
-	lead  *Call // that goes on after the race
-	call  *Call
-	base  uint16 // attempts of lead when the lane began
+	lead *Call // that goes on after the race
+	call *Call
+	base uint16 // attempts of lead when the lane began
 
 	hedge bool
 	lost  atomic.Pointer[error]  // why nobody waits for it any more

@@ -26,7 +26,8 @@ package resilience
 //	Rejected      no                               yes                              no
 //	Unknown       no                               once                             lightly
 //
-// * After a failure of another kind the call goes on and keeps the first kind.
+// * After a failure of another kind, refusals of ours aside, the call goes on and
+// keeps the first kind.
 type Kind uint8
 
 // The kinds of failure.

@@ -212,6 +212,19 @@ func TestFirstKindSurvives(t *testing.T) {
 	require.Len(t, all.Attempts, 3)
 }
 
+// A refusal of ours is no look at the request: the model after it is the first.
+func TestWrongRequestAfterARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := func(context.Context, string) (string, error) { return "", resilience.Reject("full", 0) }
+		for _, strategy := range []fallback.Strategy{fallback.Sequential, fallback.Hedged, fallback.Parallel} {
+			c := race(t, fallback.Config{Strategy: strategy, Width: 1}, []ask{full, full, fails(ms, resilience.Invalid), boom})
+			_, err := c.Call(t.Context(), "?")
+			require.ErrorIs(t, err, resilience.Invalid)
+			idle(t, c.Pool())
+		}
+	})
+}
+
 func TestUnknownGoesElsewhereOnce(t *testing.T) {
 	odd := []error{errors.New("odd")}
 	w := newWorld(t, fallback.Config{}, script{"a": odd, "b": odd}, models("a", "b", "c")...)

@@ -154,9 +154,11 @@ func (w *way) lastResort() bool {
 }
 
 // moves takes in why a model failed, and reports whether another gets the call;
-// that is paid for then. First says that it was the call's first model.
+// that is paid for then. First says that it was the call's first model; one that
+// comes after refusals of ours is, too.
 func (w *way) moves(ctx context.Context, err error, first bool) bool {
 	c := w.r.Call()
+	first = first || w.first != nil && resilience.KindOf(w.first) == resilience.Rejected // nobody has looked at the request yet
 	kind := w.failed(err)
 	switch {
 	case ctx.Err() != nil || c.Left() <= 0:
