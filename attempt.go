@@ -160,7 +160,7 @@ func (c *Call) begin(ctx context.Context, by *access) *attempt {
 		c.clock = c.pool.now()
 	}
 	if f := c.forked(); f != nil {
-		f.began.Store(1 + c.clock)
+		f.begins(c.clock, by)
 	}
 	c.attempts++
 	c.waited = false
@@ -174,9 +174,6 @@ func (c *Call) begin(ctx context.Context, by *access) *attempt {
 		if d, cause = a.share(t, d, cause); d > 0 {
 			a.deadline, a.cause = a.start+int64(d), cause
 		}
-	}
-	if f := c.forked(); f != nil {
-		f.by.Store(by)
 	}
 	if ctx == context.Context(c) && c.armed.Load() == nil && c.state != callForked { // nothing in between: skip a link
 		a.parent = c.parent
@@ -252,7 +249,8 @@ func (c *Call) note(a *attempt, err error) {
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
 	done := Attempt{Model: a.model, Key: a.name(), Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Faulted: n.faulted, Err: err}
-	if f := c.forked(); f != nil {
+	f := c.forked()
+	if f != nil {
 		done.Hedge = f.hedge
 	}
 	if err == nil {
@@ -270,6 +268,9 @@ func (c *Call) note(a *attempt, err error) {
 	}
 	t := c.record()
 	done.Wait, t.wait = t.wait, 0
+	if f != nil {
+		f.ends(done)
+	}
 	t.usage = t.usage.add(n.Usage)
 	t.cost += n.cost
 	if len(t.attempts) < maxTrail {

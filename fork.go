@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // fork is a lane of a call: an attempt, or several at one model, beside others.
@@ -17,9 +19,13 @@ type fork struct {
 	base uint16 // attempts of lead when the lane began
 
 	hedge bool
-	lost  atomic.Pointer[error]  // why nobody waits for it any more
-	by    atomic.Pointer[access] // of the latest attempt
-	began atomic.Int64           // 1 + when its latest attempt did, 0 before the first
+	lost  atomic.Pointer[error] // why nobody waits for it any more
+
+	mu    sync.Mutex
+	ended []Attempt // for the lead, to which the lane does not come back if it has lost
+	under bool      // an attempt is, since began
+	began int64
+	by    *access // of the latest attempt
 }
 
 // fork makes a call that is a lane of this one, at its present model.
@@ -42,6 +48,41 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 	t.wait = 0
 	f.lead, f.call, f.base = c, &y.Call, c.attempts
 	return &y.Call
+}
+
+// begins and ends note the lane's attempts.
+func (f *fork) begins(now int64, by *access) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.under, f.began, f.by = true, now, by
+}
+
+func (f *fork) ends(a Attempt) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.under = false
+	f.ended = append(f.ended, a)
+}
+
+// attempts are those that the lane has made. The one that is under way, or has
+// an answer that nobody takes, has ended with why.
+func (f *fork) attempts(now int64, why *Error) []Attempt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := slices.Clone(f.ended)
+	if f.under {
+		all = append(all, Attempt{
+			Model: f.call.model, Key: f.by.name(), Start: f.lead.pool.wall(f.began), Duration: time.Duration(now - f.began), Hedge: f.hedge,
+		})
+	}
+	for i := range all {
+		if all[i].Kind == 0 {
+			e := *why
+			e.Model, e.Key, e.Attempt = f.call.model.id, all[i].Key, int(f.base)+i+1
+			all[i].Kind, all[i].Reason, all[i].Err = e.Kind, e.reason, &e
+		}
+	}
+	return all
 }
 
 // adopt takes over the response of a lane, with the request that it is to, which

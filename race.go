@@ -356,27 +356,19 @@ func (x *Race) wait() {
 	}
 }
 
-// forsake notes the attempts that are canceled and have not returned, with what
-// ended them. A lane that still waits for room has made none.
+// forsake notes the attempts of lanes that are canceled and have not returned,
+// with what ended those under way.
 func (x *Race) forsake(why *Error) {
 	c := x.route.Call()
-	now := c.pool.now()
+	t, now := c.record(), c.pool.now()
 	for _, f := range x.under {
-		began := f.began.Load()
-		if began == 0 {
-			c.attempts--
-			continue
+		c.attempts--
+		for _, a := range f.attempts(now, why) {
+			c.attempts++
+			t.insert(a)
+			t.usage = t.usage.add(a.Usage)
+			t.cost += a.Cost
 		}
-		began--
-		e := *why
-		e.Model, e.Attempt = f.call.model.id, int(f.base)+1
-		if by := f.by.Load(); by != nil {
-			e.Key = by.name()
-		}
-		c.record().insert(Attempt{
-			Model: f.call.model, Key: e.Key, Start: c.pool.wall(began), Duration: time.Duration(now - began),
-			Hedge: f.hedge, Kind: e.Kind, Reason: e.reason, Err: &e,
-		})
 	}
 }
 

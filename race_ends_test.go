@@ -520,3 +520,33 @@ func TestLoserThatWasNotSent(t *testing.T) {
 		require.Equal(t, 2, told)
 	})
 }
+
+// What a lane that lost had tried before is told of, too.
+func TestLoserThatHadFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, models("a", "b"), again(3), races(func(_ context.Context, r *resilience.Route, x *resilience.Race) error {
+			x.Go(beside)
+			return beside(x)
+		}))
+		tries := 0
+		c := newClient(t, p,
+			resilience.BindFunc("a", func(context.Context, string) (string, error) { time.Sleep(time.Second); return "a", nil }),
+			resilience.BindFunc("b", func(ctx context.Context, _ string) (string, error) {
+				if tries++; tries < 3 {
+					resilience.ReportUsage(ctx, resilience.Usage{Input: 5})
+					return "", resilience.Overloaded
+				}
+				return hangs(ctx, "")
+			}))
+		_, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{})
+		require.NoError(t, err)
+		require.Len(t, rep.Attempts, 4)
+		require.Equal(t, resilience.Usage{Input: 10}, rep.Usage)
+		kinds := map[resilience.Kind]int{}
+		for _, a := range rep.Attempts {
+			kinds[a.Kind]++
+		}
+		require.Equal(t, map[resilience.Kind]int{0: 1, resilience.Overloaded: 2, resilience.Canceled: 1}, kinds)
+		synctest.Wait()
+	})
+}
