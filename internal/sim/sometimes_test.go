@@ -1,0 +1,123 @@
+package sim_test
+
+import (
+	"strings"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/breaker"
+)
+
+// sometimes are the states that some seed must reach, since what never happens
+// proves nothing.
+var sometimes = []string{
+	"all models are held at once",
+	"two breakers are half-open",
+	"a breaker opened",
+	"a breaker opened by drift",
+	"a breaker opened by slow calls",
+	"a probe failed",
+	"probes succeeded",
+	"a hedge won",
+	"a hedge lost",
+	"a stream was rescued",
+	"a stream broke",
+	"a queue was full",
+	"a call lost its place in a queue",
+	"a call waited for room in vain",
+	"a tenant was full",
+	"a call was paced",
+	"a budget refused",
+	"a reload in mid-call",
+	"a refused reload",
+	"a call spanned two configurations",
+	"a last resort answered",
+	"a rate limit was waited out",
+	"a retry of an overload",
+	"a pool behind a model asked twice",
+	"a caller panicked",
+	"a caller canceled",
+	"a reader left",
+	"a substitute answered",
+	"a key was refused",
+	"a quota was spent",
+	"a model was gone",
+	"an answer was no good",
+	"a wrong request",
+	"a call ran out of time",
+	"a model was drained",
+	"a breaker was isolated",
+	"a request was sent once and lost",
+	"a slow subscriber missed events",
+}
+
+// states are those that a history has reached.
+func states(h *history) map[string]bool {
+	is := h.reached
+	mark := func(state string, reached bool) {
+		if reached {
+			is[state] = true
+		}
+	}
+	mark("a slow subscriber missed events", h.end.dropped > 0)
+	asks := map[int64]int{}
+	for _, a := range h.asks {
+		asks[a.call]++
+		mark("a pool behind a model asked twice", a.inner > 0 && a.number > 0)
+	}
+	for _, e := range h.events {
+		switch e.kind {
+		case resilience.EventBreaker:
+			mark("a breaker opened", e.to == breaker.Open.String())
+			mark("a breaker was isolated", e.to == breaker.Isolated.String())
+			mark("a breaker opened by drift", strings.Contains(e.reason, "drifted"))
+			mark("a breaker opened by slow calls", strings.Contains(e.reason, "were slow"))
+			mark("a probe failed", e.reason == "probe failed" || e.reason == "probe was slow")
+			mark("probes succeeded", e.reason == "probes succeeded")
+		case resilience.EventReject:
+			mark("a queue was full", strings.Contains(e.reason, "no more may wait"))
+			mark("a call lost its place in a queue", strings.Contains(e.reason, "took its place"))
+			mark("a call waited for room in vain", strings.Contains(e.reason, "no room within"))
+			mark("a tenant was full", strings.Contains(e.reason, "tenant is full"))
+			mark("a call was paced", strings.Contains(e.reason, "pacing"))
+		case resilience.EventRetry:
+			mark("a rate limit was waited out", e.err == resilience.RateLimited)
+			mark("a retry of an overload", e.err == resilience.Overloaded)
+		case resilience.EventControl:
+			mark("a model was drained", strings.HasPrefix(e.reason, "drain"))
+		case resilience.EventConfig:
+			mark("a refused reload", e.err != 0)
+		}
+	}
+	for _, c := range h.calls {
+		for i, a := range c.report.Attempts {
+			mark("a hedge won", a.Hedge && a.Kind == 0)
+			mark("a hedge lost", a.Hedge && a.Kind == resilience.Canceled && i > 0)
+			switch a.Kind {
+			case resilience.Unauthorized:
+				mark("a key was refused", true)
+			case resilience.QuotaSpent:
+				mark("a quota was spent", true)
+			case resilience.NotFound:
+				mark("a model was gone", true)
+			case resilience.Malformed:
+				mark("an answer was no good", true)
+			case resilience.Invalid:
+				mark("a wrong request", true)
+			}
+		}
+		mark("a stream was rescued", c.report.Rescued && c.whole)
+		mark("a call spanned two configurations", c.gen[0] != c.gen[1])
+		mark("a last resort answered", c.report.LastResort)
+		mark("a caller panicked", c.crashed)
+		mark("a reader left", c.left)
+		mark("a substitute answered", c.report.Substituted)
+		if c.err != nil {
+			kind := resilience.KindOf(c.err)
+			mark("a stream broke", c.stream && kind == resilience.Truncated)
+			mark("a caller canceled", kind == resilience.Canceled)
+			mark("a call ran out of time", kind == resilience.TimedOut && c.first >= c.limit)
+			mark("a request was sent once and lost", c.plan.opts.Once && asks[c.id] == 1)
+		}
+	}
+	return is
+}
