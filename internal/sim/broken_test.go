@@ -32,6 +32,9 @@ func (b broken) Install(s *resilience.Setup) error {
 
 // Stacks with a broken layer are found out.
 func TestBrokenStacks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("heavy")
+	}
 	for name, tt := range map[string]struct {
 		number int
 		layer  broken

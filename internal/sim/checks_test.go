@@ -415,19 +415,26 @@ func refusedKeys(v *view, bad func(string, ...any)) {
 	}
 }
 
+// wrongOnce goes by the first model that looked at the request. In a race that
+// is the one that the call began with: what others say is no more than theirs.
 func wrongOnce(v *view, bad func(string, ...any)) {
 	for id, asks := range v.asksOf {
-		for _, a := range asks {
-			if a.kind != resilience.Invalid {
-				continue
-			}
-			for _, b := range asks {
-				if b.begin > a.end+slack {
-					bad("call %d was sent to m%d after m%d had said that it was wrong", id, b.model, a.model)
-				}
+		first := slices.MinFunc(asks, func(a, b *askRecord) int { return cmp.Compare(a.end, b.end) })
+		visits := v.visitsOf[id]
+		if first.kind != resilience.Invalid || v.races() && first.model != visits[0].model {
+			continue
+		}
+		for _, w := range visits {
+			if w.at > first.end+slack {
+				bad("call %d went to m%d after m%d had said that it was wrong", id, w.model, first.model)
 			}
 		}
 	}
+}
+
+func (v *view) races() bool {
+	s := v.scenario.config.Fallback.Strategy
+	return s == fallback.Parallel || s == fallback.Hedged
 }
 
 func oneStream(v *view, bad func(string, ...any)) {
@@ -726,8 +733,7 @@ func converges(v *view, bad func(string, ...any)) {
 			bad("the breaker of m%d is %v in the end, and it is available: %v", i, s.state, v.end.available[i])
 		}
 	}
-	switch v.scenario.config.Fallback.Strategy {
-	case fallback.Parallel, fallback.Hedged:
+	if v.races() {
 		return // these ask more than once by design
 	}
 	calls, asks := 0, 0

@@ -36,14 +36,19 @@ func (d *desk) audit(_ context.Context, c resilience.Change) error {
 	key := c.What
 	if c.Model != nil {
 		key += c.Model.ID()
-		for _, h := range c.Model.Holds() {
-			if h.By == resilience.HoldManual && c.What == "drain" {
-				key += " too late"
-			}
-		}
+	}
+	if c.What == "drain" {
+		key = d.draining(c.Model)
 	}
 	d.asked[key] = true
 	return nil
+}
+
+// draining says what the audit must have been asked about a drain: whether the
+// model was drained before.
+func (d *desk) draining(m *resilience.Model) string {
+	drained := slices.ContainsFunc(m.Holds(), func(h resilience.Hold) bool { return h.By == resilience.HoldManual })
+	return fmt.Sprint("drain", m.ID(), drained)
 }
 
 // A task is an order at an instant.
@@ -76,14 +81,16 @@ func (d *desk) tasks() (list []task) {
 		case drain:
 			if f.id%2 == 0 { // ends by itself
 				add(f.from, f.to, drain, func(ctx context.Context, o *orderRecord) {
+					key := d.draining(m)
 					o.err = m.Drain(ctx, by(f.to))
-					o.asked = d.was("drain" + m.ID())
+					o.asked = d.was(key)
 				})
 				continue
 			}
 			add(f.from, f.to, drain, func(ctx context.Context, o *orderRecord) {
+				key := d.draining(m)
 				o.err = m.Drain(ctx, by(0))
-				o.asked = d.was("drain" + m.ID())
+				o.asked = d.was(key)
 			})
 			add(f.to, 0, "restore", func(ctx context.Context, o *orderRecord) {
 				o.err = m.Restore(ctx, by(0))

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { os.Exit(leaktest.Run(m)) }
 
 // How many seeds are simulated.
 const (
-	inShort = 40
+	inShort = 10
 	inAll   = 1000
 	inLong  = 20_000
 )
@@ -158,7 +158,7 @@ func shrunk(t *testing.T, s scenario, number int) []fault {
 func TestReplay(t *testing.T) {
 	n := uint64(10)
 	if testing.Short() {
-		n = 2
+		n = 1
 	}
 	if *long {
 		n = 200
@@ -190,6 +190,9 @@ func (subscribers) Install(s *resilience.Setup) error {
 
 // The shrinker finds the two faults that it takes to trigger a defect.
 func TestShrinkOfASimulation(t *testing.T) {
+	if testing.Short() {
+		t.Skip("simulates a dozen times")
+	}
 	s := draw(3)
 	s.plant, s.runs = true, false
 	all := make([]int, len(s.models))

@@ -134,9 +134,13 @@ func (w *watch) see(ctx context.Context, e resilience.Event) {
 	}
 	w.events = append(w.events, r)
 	w.mu.Unlock()
+	actor := r.call*actorsACall + int64(r.model+1)
+	if e.Kind == resilience.EventCall && e.Err != nil { // of lanes that fail together any may be the last
+		actor = r.call * actorsACall
+	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(e.From + "|" + e.To + "|" + e.Reason))
-	w.trace.Add(sim.Mark{At: r.at, Actor: r.call*actorsACall + int64(r.model+1), What: markEvent<<8 | uint64(e.Kind), N: int64(h.Sum64())})
+	w.trace.Add(sim.Mark{At: r.at, Actor: actor, What: markEvent<<8 | uint64(e.Kind), N: int64(h.Sum64())})
 }
 
 // nested are the features of a pool behind a model.
