@@ -71,24 +71,22 @@ type Bill struct {
 
 // Billed returns the bill of the latest attempt, which ended with err. That of a
 // stream is complete at its end. For feature authors.
-func (c *Call) Billed(err error) Bill {
-	var b Bill
+func (c *Call) Billed(err error) (b Bill) {
 	if a := c.latest(); a != nil {
-		b = a.billed(err)
+		a.billed(&b, err)
 	}
 	return b
 }
 
-func (a *attempt) billed(err error) Bill {
-	var b Bill
+// billed fills in b, which is empty.
+func (a *attempt) billed(b *Bill, err error) {
 	if n := a.noted.Load(); n != nil {
 		if n.unasked {
-			return b
+			return
 		}
-		b = Bill{Usage: n.Usage, Cost: n.cost, Known: n.Usage != Usage{}, Priced: n.priced}
+		b.Usage, b.Cost, b.Known, b.Priced = n.Usage, n.cost, n.Usage != Usage{}, n.priced
 	}
 	b.Accepted = b.Known || accepted(err)
-	return b
 }
 
 // accepted reports whether a provider may charge for an attempt that ended with

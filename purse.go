@@ -118,7 +118,8 @@ func (p *purse) refuse(c *Call, resource string, next float64) *BudgetError {
 
 // settle replaces what was set aside by what the attempt took.
 func (d *draw) settle(a *attempt, err error) {
-	b := a.billed(err)
+	var b Bill
+	a.billed(&b, err)
 	took := amounts{nanos(b.Cost), b.Usage.Input + b.Usage.Output}
 	switch {
 	case !b.Accepted:
