@@ -227,8 +227,8 @@ func spend(t *testing.T, calls int, seed uint64, cfg fallback.Config) {
 	total, _ := resilience.Spent(run)
 	require.LessOrEqual(t, total.Cost, most/5)
 	require.Greater(t, spent["pool"].Spent.Cost, most*.95, "the budget was used")
-	t.Logf("%d calls: %d answered, %d refused for want of budget, %d attempts, $%.2f of $%.2f spent, $%.2f billed",
-		calls, answered.Load(), refused.Load(), b.asked.Load(), spent["pool"].Spent.Cost, most, dollars(b.total()))
+	t.Logf("published: money, %s: measured %d calls at once, %d answered, %d refused for want of budget, $%.4f spent and $%.4f billed, reference none, target the same to the cent, no limit exceeded, nothing reserved",
+		cfg.Strategy, calls, answered.Load(), refused.Load(), spent["pool"].Spent.Cost, dollars(b.total()))
 	require.Positive(t, answered.Load())
 	require.Positive(t, refused.Load())
 }
