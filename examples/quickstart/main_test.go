@@ -164,7 +164,7 @@ func TestShortTrace(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "1 calls in 01:00")
 	require.Contains(t, stdout, "60 times as fast")
-	require.Equal(t, "100 % of 3 calls\n", stderr)
+	require.Regexp(t, `^(\d+ % of 3 calls\n)*100 % of 3 calls\n$`, stderr) // a busy machine shows more
 }
 
 func TestInterrupted(t *testing.T) {
