@@ -23,6 +23,7 @@ type note struct {
 	Usage
 	cost       float64
 	priced     bool // Usage has a cost
+	reckoned   bool // so cost and priced are of Usage
 	invalid    bool // the answer, says Hooks.Validate
 	draw       *draw
 	firstChunk time.Duration
@@ -55,6 +56,12 @@ func (a *attempt) notes() note {
 	return note{}
 }
 
+// used reports whether a usage is noted.
+func (a *attempt) used() bool {
+	n := a.noted.Load()
+	return n != nil && !unused(&n.Usage)
+}
+
 type attemptKey struct{}
 
 // Value implements [context.Context].
@@ -75,7 +82,7 @@ func (a *attempt) Value(key any) any {
 // attempt, and nothing that counts after the attempt's end.
 func ReportUsage(ctx context.Context, u Usage) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		a.jot(func(n *note) { n.Usage = n.add(u) })
+		a.jot(func(n *note) { n.Usage, n.reckoned = n.add(u), false })
 	}
 }
 
@@ -221,14 +228,18 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 	}
 	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err))
 	if n != nil && n.unasked {
-		a.jot(func(n *note) { n.Usage = Usage{} })
+		a.jot(func(n *note) { n.Usage, n.cost, n.priced = Usage{}, 0, false })
 		n = a.noted.Load()
 	}
 	if n != nil {
-		if n.Usage != (Usage{}) {
-			cost, priced := a.call.typed.price(m, n.Usage, true)
-			a.jot(func(n *note) { n.cost, n.priced = cost, priced })
-			m.stats.spend(now, n.Usage, cost)
+		if !unused(&n.Usage) {
+			dollars := n.cost
+			if !n.reckoned {
+				d, priced := a.call.typed.price(m, n.Usage, true)
+				a.jot(func(n *note) { n.cost, n.priced = d, priced })
+				dollars = d
+			}
+			m.stats.spend(now, n.Usage, dollars)
 		}
 		a.warn(n.repeats)
 		if n.draw != nil {

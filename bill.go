@@ -40,7 +40,11 @@ func (c *Call) Estimate() Estimate {
 // any if that is 0.
 func atMost(price *Price, n, out int64) float64 {
 	if out == 0 {
-		return float64(n) * max(price.Input, price.Output) / 1e6
+		dearer := price.Input
+		if price.Output > dearer {
+			dearer = price.Output
+		}
+		return float64(n) * dearer / 1e6
 	}
 	return (float64(n-out)*price.Input + float64(out)*price.Output) / 1e6
 }
@@ -72,10 +76,14 @@ type Bill struct {
 // Billed returns the bill of the latest attempt, which ended with err. That of a
 // stream is complete at its end. For feature authors.
 func (c *Call) Billed(err error) (b Bill) {
-	if a := c.latest(); a != nil {
-		a.billed(&b, err)
-	}
+	c.billed(&b, err) // so that this is inlined, and b not copied
 	return b
+}
+
+func (c *Call) billed(b *Bill, err error) {
+	if a := c.latest(); a != nil {
+		a.billed(b, err)
+	}
 }
 
 // billed fills in b, which is empty.
@@ -84,7 +92,7 @@ func (a *attempt) billed(b *Bill, err error) {
 		if n.unasked {
 			return
 		}
-		b.Usage, b.Cost, b.Known, b.Priced = n.Usage, n.cost, n.Usage != Usage{}, n.priced
+		b.Usage, b.Cost, b.Known, b.Priced = n.Usage, n.cost, !unused(&n.Usage), n.priced
 	}
 	b.Accepted = b.Known || accepted(err)
 }

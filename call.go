@@ -178,7 +178,7 @@ func (c *Call) Streams() bool { return c.streams }
 // Running reports whether the answer is a stream that goes on. OnEnd then calls
 // fn once with its outcome, at once if it is over, on the goroutine that reads
 // it. Layers use both after their next has returned without an error.
-func (c *Call) Running() bool { return c.typed.alive() != nil }
+func (c *Call) Running() bool { return c.streams && c.typed.alive() != nil }
 
 // OnEnd calls fn at the end of the stream. See [Call.Running].
 func (c *Call) OnEnd(fn func(error)) {
@@ -233,7 +233,9 @@ func (c *Call) Tokens() int {
 // size is what a request takes, how much of it is the answer's, and whether there
 // are fees besides.
 func (c *Call) size() (tokens, answer int, fees bool) {
-	tokens, answer, fees = c.typed.size()
+	if !c.table.plain {
+		tokens, answer, fees = c.typed.size()
+	}
 	if c.opts != nil && c.opts.Tokens > 0 {
 		tokens = c.opts.Tokens
 	}

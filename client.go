@@ -195,7 +195,8 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 			}
 		}
 	}
-	v.table = newTable(v, roster, models)
+	plain := b.hooks.Tokens == nil && b.hooks.Output == nil && b.hooks.Cost == nil
+	v.table = newTable(stem{v, roster, plain}, models)
 	return v
 }
 

@@ -53,9 +53,11 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 		}
 	}
 	x.resp = resp
-	if b.hooks.Usage != nil && !b.streams && a.notes().Usage == (Usage{}) { // what the callee told wins
-		used := b.hooks.Usage(x.req, resp)
-		a.jot(func(n *note) { n.Usage = used })
+	if b.hooks.Usage != nil && !b.streams && !a.used() { // what the callee told wins
+		if used := b.hooks.Usage(x.req, resp); !unused(&used) {
+			dollars, priced := x.price(a.model, used, true)
+			a.jot(func(n *note) { n.Usage, n.cost, n.priced, n.reckoned = used, dollars, priced, true })
+		}
 	}
 	if b.hooks.Validate != nil {
 		if err := b.hooks.Validate(x.req, resp); err != nil {

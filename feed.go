@@ -31,7 +31,7 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 	l := &life{base: time.Now()}
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if ok {
-		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage = n.latest(u) }) }
+		l.usage = func(u Usage) { a.jot(func(n *note) { n.Usage, n.reckoned = n.latest(u), false }) }
 	}
 	if ok && a.call.streams {
 		l.ctx, l.cancel = ctx, a.expire

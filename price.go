@@ -71,6 +71,11 @@ func (p Price) problem() string {
 // Input, Reasoning is part of Output.
 type Usage struct{ Input, CachedInput, CacheWrite, Output, Reasoning int64 }
 
+// unused reports whether u is zero, sooner than a comparison says so.
+func unused(u *Usage) bool {
+	return u.Input|u.CachedInput|u.CacheWrite|u.Output|u.Reasoning == 0
+}
+
 // add returns u + v.
 func (u Usage) add(v Usage) Usage {
 	return Usage{u.Input + v.Input, u.CachedInput + v.CachedInput, u.CacheWrite + v.CacheWrite, u.Output + v.Output, u.Reasoning + v.Reasoning}

@@ -1,7 +1,9 @@
 package resilience_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,4 +60,23 @@ func TestPricesAreCheckedAndReloaded(t *testing.T) {
 	require.Zero(t, cost())
 	require.NoError(t, p.Reload(t.Context(), []byte(`{"models":[{"id":"m","price":{"input":2,"output":8,"longOver":500000,"long":{"input":3,"output":9}}}]}`), by))
 	require.InDelta(t, 3, cost(), 1e-9)
+}
+
+func TestUsageReportedAfterTheAnswerIsPricedToo(t *testing.T) {
+	late := layer(resilience.LayerFault, func(ctx context.Context, c *resilience.Call, next resilience.Handler) error {
+		err := next(ctx, c)
+		resilience.ReportUsage(ctx, resilience.Usage{Output: 1_000_000})
+		return err
+	})
+	p, err := resilience.NewPool(resilience.Models(resilience.ModelInfo{ID: "m", Price: resilience.Price{Input: 1, Output: 5}}), late)
+	require.NoError(t, err)
+	c, err := resilience.NewClient(p, resilience.Bind("m", says("x")), resilience.Hooks[string, string]{
+		Usage: func(string, string) resilience.Usage { return resilience.Usage{Input: 2_000_000} },
+	})
+	require.NoError(t, err)
+	_, rep, err := c.Do(t.Context(), "", resilience.CallOptions{})
+	require.NoError(t, err)
+	require.Equal(t, resilience.Usage{Input: 2_000_000, Output: 1_000_000}, rep.Usage)
+	require.InDelta(t, 7, rep.Cost, 1e-9)
+	require.InDelta(t, 7, p.Model("m").Stats(5*time.Minute).Cost, 1e-9)
 }

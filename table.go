@@ -5,11 +5,17 @@ import "slices"
 // table is what a client's calls may go to in one generation of the
 // configuration. It does not change.
 type table struct {
-	owner   any // the view[Req, Resp] that it is of
-	roster  *roster
+	stem
 	entries []entry           // by tier, then in the order of binding
 	tiers   []int             // where each tier ends
 	only    map[string]*table // by name and by ID
+}
+
+// stem is what all parts of a table share.
+type stem struct {
+	owner  any // the view[Req, Resp] that it is of
+	roster *roster
+	plain  bool // no hook says what a request takes
 }
 
 type entry struct {
@@ -17,8 +23,8 @@ type entry struct {
 	pos   uint16 // in the client's list of callers
 }
 
-func newTable(owner any, r *roster, models []*Model) *table {
-	t := &table{owner: owner, roster: r}
+func newTable(of stem, models []*Model) *table {
+	t := &table{stem: of}
 	for i, m := range models {
 		t.entries = append(t.entries, entry{m, uint16(i)})
 	}
@@ -42,7 +48,7 @@ func newTable(owner any, r *roster, models []*Model) *table {
 func (t *table) under(name string, e entry) {
 	sub := t.only[name]
 	if sub == nil {
-		sub = &table{owner: t.owner, roster: t.roster}
+		sub = &table{stem: t.stem}
 		t.only[name] = sub
 	}
 	sub.entries = append(sub.entries, e)
@@ -67,7 +73,7 @@ func (t *table) one(id string) *table {
 	}
 	for _, e := range sub.entries {
 		if e.model.id == id {
-			return &table{owner: t.owner, roster: t.roster, entries: []entry{e}, tiers: []int{1}}
+			return &table{stem: t.stem, entries: []entry{e}, tiers: []int{1}}
 		}
 	}
 	return nil
@@ -84,7 +90,7 @@ func (t *table) restrict(model string, fallbacks []string, named bool) (sub *tab
 	if len(fallbacks) == 0 {
 		return sub, ""
 	}
-	all := &table{owner: t.owner, roster: t.roster, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	all := &table{stem: t.stem, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
 	for _, name := range fallbacks {
 		more := t.only[name]
 		if more == nil {

@@ -10,9 +10,6 @@ import (
 // through all of them, and makes one go to cheaper models that is short of
 // dollars.
 func (b *Budgets) admit(ctx context.Context, c *resilience.Call, next resilience.Handler) error {
-	if b.tight.Load() == 0 {
-		return next(ctx, c)
-	}
 	var p permit
 	r := b.rules.Load()
 	now := int64(c.Clock())

@@ -50,28 +50,24 @@ func (p *place) begun(ctx context.Context, c *resilience.Call, h permit) {
 // ended settles an attempt, if there was one.
 func (p *place) ended(ctx context.Context, c *resilience.Call, h *permit, err error, before int) {
 	if c.Attempt() == before { // refused further in
-		h.undo(ofModel, slotsOf(h.holders[ofModel]))
+		h.cancel()
 		return
 	}
 	p.settle(ctx, c, h, err, int64(c.Clock()))
 }
 
-func slotsOf(h *holder) int {
-	if h == nil {
-		return 0
-	}
-	return len(h.slots)
-}
-
 // settle charges what an attempt took, by how it ended.
 func (p *place) settle(ctx context.Context, c *resilience.Call, h *permit, err error, now int64) {
 	var took amounts
-	switch bill := c.Billed(err); {
+	bill := c.Billed(err)
+	switch {
 	case !bill.Accepted:
 	case !bill.Known:
 		took = h.guess
 	default:
-		took = amounts{p.dollars(h, &bill), min(bill.Usage.Input+bill.Usage.Output, most), 1}
+		took[cost] = p.dollars(h, &bill)
+		took[tokens] = min(bill.Usage.Input+bill.Usage.Output, most)
+		took[requests] = 1
 		h.class.learn(&took)
 	}
 	if h.settle(p.budgets, now, &took) {

@@ -32,7 +32,16 @@ type holder struct {
 	hash    uint64
 	next    atomic.Pointer[holder] // in the table
 	slots   []slot
+	lines   []line   // what is limited in the slots, in their order
 	dollars *account // the first that limits them, or nil
+}
+
+// A line is what is limited of one resource.
+type line struct {
+	*gauge
+	account  *account
+	resource int
+	last     bool // of its account
 }
 
 // A slot is an account and what is limited in it, which does not change while
@@ -188,8 +197,11 @@ func newHolder(name string, limits []Limit, tight *atomic.Int64, have map[string
 		}
 		s := slot{account: a}
 		for i, n := range l.limits() {
-			s.limited[i] = n > 0
+			if s.limited[i] = n > 0; s.limited[i] {
+				h.lines = append(h.lines, line{gauge: &a.gauges[i], account: a, resource: i})
+			}
 		}
+		h.lines[len(h.lines)-1].last = true
 		if s.limited[cost] && h.dollars == nil {
 			h.dollars = a
 		}
@@ -212,33 +224,19 @@ func (h *holder) idle(now int64) bool {
 	return true
 }
 
-// gauges returns what is limited.
-func (h *holder) gauges() (list []*gauge) {
-	for i := range h.slots {
-		s := &h.slots[i]
-		for j, limited := range s.limited {
-			if limited {
-				list = append(list, &s.gauges[j])
-			}
-		}
-	}
-	return list
-}
-
 // close closes the accounts if nothing is spent and nothing reserved.
 func (h *holder) close(now int64) bool {
-	gauges := h.gauges()
 	done := 0
-	for done < len(gauges) && gauges[done].reserved.CompareAndSwap(0, closed) {
+	for done < len(h.lines) && h.lines[done].reserved.CompareAndSwap(0, closed) {
 		done++
 	}
-	empty := done == len(gauges)
+	empty := done == len(h.lines)
 	for i := 0; empty && i < len(h.slots); i++ {
 		empty = h.slots[i].empty(now)
 	}
 	if !empty {
-		for _, g := range gauges[:done] {
-			g.reserved.Add(-closed)
+		for i := range h.lines[:done] {
+			h.lines[i].reserved.Add(-closed)
 		}
 		return false
 	}
@@ -249,12 +247,4 @@ func (h *holder) close(now int64) bool {
 }
 
 // gone reports whether the accounts are closed.
-func (h *holder) gone() bool {
-	s := &h.slots[0]
-	for i, limited := range s.limited {
-		if limited {
-			return s.gauges[i].reserved.Load() >= closed/2
-		}
-	}
-	return false
-}
+func (h *holder) gone() bool { return h.lines[0].reserved.Load() >= closed/2 }

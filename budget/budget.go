@@ -84,7 +84,12 @@ func (b *Budgets) Install(s *resilience.Setup) error {
 	b.pool = s.Pool()
 	b.rules.Store(b.next(b.given, nil))
 	s.Wrap(resilience.LayerAdmit, func(_ *resilience.Model, next resilience.Handler) resilience.Handler {
-		return func(ctx context.Context, c *resilience.Call) error { return b.admit(ctx, c, next) }
+		return func(ctx context.Context, c *resilience.Call) error {
+			if b.tight.Load() == 0 {
+				return next(ctx, c)
+			}
+			return b.admit(ctx, c, next)
+		}
 	})
 	s.Wrap(resilience.LayerLimit, b.wrap)
 	s.Configure(section, b.prepare)

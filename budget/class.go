@@ -40,7 +40,9 @@ func (p *peak) note(n int64) {
 // learn notes what an attempt took.
 func (k *class) learn(took *amounts) {
 	for i := range k.most {
-		k.most[i].note(took[i])
+		if p := &k.most[i]; took[i] > p.present.Load() {
+			p.note(took[i])
+		}
 	}
 	if k.n.Add(1)%samples == 0 {
 		for i := range k.most {

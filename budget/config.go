@@ -154,7 +154,10 @@ func nanos(dollars float64) int64 {
 	if !(dollars > 0) {
 		return 0
 	}
-	return int64(min(dollars*nano+0.5, most))
+	if n := dollars*nano + 0.5; n < most {
+		return int64(n)
+	}
+	return most
 }
 
 // limits are the amounts of l; zero is none.

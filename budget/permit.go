@@ -31,7 +31,7 @@ func (p *permit) want(resource int) int64 { return max(p.guess[resource], 1) }
 
 // look finds the accounts, and reports whether the rules are still in force.
 func (p *permit) look(r *rules, c *resilience.Call, model string, now int64) (ok bool) {
-	if ok = p.caller(r, c, now); ok {
+	if ok = p.caller(r, c, now); ok && r.books[ofModel] != nil {
 		p.holders[ofModel], ok = r.books[ofModel].of(model, now)
 	}
 	return ok
@@ -41,10 +41,17 @@ func (p *permit) look(r *rules, c *resilience.Call, model string, now int64) (ok
 func (p *permit) caller(r *rules, c *resilience.Call, now int64) (ok bool) {
 	p.rules = r
 	p.holders[ofPool] = r.pool
-	if p.holders[ofTenant], ok = r.books[ofTenant].of(c.Tenant(), now); ok {
-		p.holders[ofOp], ok = r.books[ofOp].of(c.Op(), now)
+	if r.books[ofTenant] != nil {
+		if p.holders[ofTenant], ok = r.books[ofTenant].of(c.Tenant(), now); !ok {
+			return false
+		}
 	}
-	return ok
+	if r.books[ofOp] != nil {
+		if p.holders[ofOp], ok = r.books[ofOp].of(c.Op(), now); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // costs reports whether dollars are limited.
@@ -52,7 +59,7 @@ func (p *permit) costs() bool { return p.inDollars() != nil }
 
 // inDollars returns the first account that limits dollars, or nil.
 func (p *permit) inDollars() *account {
-	for _, h := range p.holders {
+	for _, h := range &p.holders {
 		if h != nil && h.dollars != nil {
 			return h.dollars
 		}
@@ -62,13 +69,13 @@ func (p *permit) inDollars() *account {
 
 // quick reserves what is wanted where nobody waits and no window ends.
 func (p *permit) quick(now int64) bool {
-	for i, h := range p.holders {
+	for i, h := range &p.holders {
 		if h == nil {
 			continue
 		}
-		for j := range h.slots {
-			s := &h.slots[j]
-			if now >= s.until.Load() || s.waiting.Load() != 0 || !p.take(s) {
+		for j := range h.lines {
+			l := &h.lines[j]
+			if now >= l.account.until.Load() || l.account.waiting.Load() != 0 || !p.take(l) {
 				p.undo(i, j)
 				return false
 			}
@@ -77,11 +84,11 @@ func (p *permit) quick(now int64) bool {
 	return true
 }
 
-// reserve is quick for who has looked already.
-func (p *permit) reserve(take func(*slot) bool) bool {
-	for i, h := range p.holders {
-		for j := 0; h != nil && j < len(h.slots); j++ {
-			if !take(&h.slots[j]) {
+// reserve is quick for who has looked already. It takes, or forces.
+func (p *permit) reserve(take func(*line) bool) bool {
+	for i, h := range &p.holders {
+		for j := 0; h != nil && j < len(h.lines); j++ {
+			if !take(&h.lines[j]) {
 				p.undo(i, j)
 				return false
 			}
@@ -91,87 +98,56 @@ func (p *permit) reserve(take func(*slot) bool) bool {
 }
 
 // take reserves in one account.
-func (p *permit) take(s *slot) bool {
-	for i, limited := range s.limited {
-		if !limited {
-			continue
-		}
-		g := &s.gauges[i]
-		if i == cost && p.free {
-			if g.force(p.want(i)) {
-				continue
-			}
-		} else if g.reserve(p.want(i)) {
-			continue
-		}
-		p.giveBack(s, i)
-		return false
+func (p *permit) take(l *line) bool {
+	if p.free && l.resource == cost {
+		return p.force(l)
 	}
-	return true
+	return l.reserve(p.want(l.resource))
 }
 
 // force is take whether there is room or not.
-func (p *permit) force(s *slot) bool {
-	for i, limited := range s.limited {
-		if limited && !s.gauges[i].force(p.want(i)) {
-			p.giveBack(s, i)
-			return false
-		}
-	}
-	return true
-}
+func (p *permit) force(l *line) bool { return l.force(p.want(l.resource)) }
 
-// giveBack gives back the first n resources of an account.
-func (p *permit) giveBack(s *slot, n int) {
-	for i, limited := range s.limited[:n] {
-		if limited {
-			s.gauges[i].reserved.Add(-p.want(i))
-		}
-	}
-	if s.waiting.Load() > 0 {
-		s.wake()
-	}
-}
+// cancel gives back all that was reserved.
+func (p *permit) cancel() { p.undo(scopes, 0) }
 
-// undo gives back what was reserved before the j-th account of the i-th holder.
+// undo gives back what was reserved before the j-th line of the i-th holder, where
+// somebody may have seen it.
 func (p *permit) undo(i, j int) {
-	for k, h := range p.holders[:i+1] {
+	for k, h := range p.holders[:min(i+1, scopes)] {
 		if h == nil {
 			continue
 		}
-		n := len(h.slots)
-		if k == i {
-			n = j
-		}
-		for l := range n {
-			p.giveBack(&h.slots[l], int(resources))
+		for m := 0; m < len(h.lines) && (k < i || m <= j); m++ {
+			l := &h.lines[m]
+			if k < i || m < j {
+				l.reserved.Add(-p.want(l.resource))
+			}
+			if l.account.waiting.Load() > 0 {
+				l.account.wake()
+			}
 		}
 	}
 }
 
 // settle puts what was taken in the place of what was reserved.
 func (p *permit) settle(b *Budgets, now int64, took *amounts) (passed bool) {
-	for _, h := range p.holders {
+	for _, h := range &p.holders {
 		if h == nil {
 			continue
 		}
-		for i := range h.slots {
-			s := &h.slots[i]
-			if now >= s.until.Load() {
-				s.roll(now, b.wall)
+		for i := range h.lines {
+			l := &h.lines[i]
+			a := l.account
+			if now >= a.until.Load() {
+				a.roll(now, b.wall)
 			}
-			for j, limited := range s.limited {
-				if !limited {
-					continue
-				}
-				g := &s.gauges[j]
-				if took[j] > 0 && s.spend(g, j, took[j]) >= g.soft.Load() {
-					passed = true
-				}
-				g.reserved.Add(-p.want(j))
+			if n := took[l.resource]; n > 0 && a.spend(l.gauge, l.resource, n) >= l.soft.Load() {
+				passed = true
 			}
-			if s.waiting.Load() > 0 {
-				s.wake()
+			l.reserved.Add(-p.want(l.resource))
+			if l.last && a.waiting.Load() > 0 {
+				a.wake()
 			}
 		}
 	}
