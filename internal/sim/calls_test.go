@@ -61,6 +61,7 @@ func (s *scenario) planOf(id int64, at time.Duration) callPlan {
 	p.opts.Affinity = pick(r, "", "", "a", "b")
 	p.opts.Region = pick(r, "", "us")
 	p.opts.Timeout = pick(r, 0, 0, 0, 25*time.Second)
+	s.lend(id, &p)
 	for i := range s.faults {
 		f := &s.faults[i]
 		if !f.at(at) || !f.strikes(s.seed, id, 0, 0) {
@@ -214,7 +215,7 @@ func (c *crowd) bound(p callPlan) time.Duration {
 // look notes how things stand when a call begins.
 func (c *crowd) look(rec *callRecord) {
 	rec.gen[0] = c.pool.Generation()
-	rec.allHeld = rec.plan.opts.Model == "" && len(rec.plan.opts.Require) == 0
+	rec.allHeld = rec.plan.opts.Model == "" && len(rec.plan.opts.Require) == 0 && rec.plan.opts.Key == ""
 	for _, m := range c.pool.Models() {
 		if m.Available() {
 			rec.allHeld = false
@@ -222,7 +223,7 @@ func (c *crowd) look(rec *callRecord) {
 		}
 		limited := true
 		for _, h := range m.Holds() {
-			limited = limited && h.By == resilience.HoldLimit
+			limited = limited && (h.By == resilience.HoldLimit || h.Key != "")
 		}
 		if limited { // it may be waited for
 			rec.allHeld = false
@@ -243,7 +244,9 @@ func (c *crowd) make(ctx context.Context, rec *callRecord) {
 		}
 		return
 	}
-	p.opts.Tokens = 200
+	if p.opts.Tokens = mostTokens; c.scenario.blind && rec.id%3 == 0 {
+		p.opts.Tokens = 0
+	}
 	s, report, err := c.talks.Do(ctx, req, p.opts)
 	rec.first, rec.alive = now(), ctx.Err() == nil
 	rec.report, rec.err = report, err
@@ -297,7 +300,7 @@ func (c *crowd) run(ctx context.Context, id int64) {
 	_ = sim.Sleep(ctx, time.Second, id*actorsACall+caller) // losers of races have noticed by then
 	p := callPlan{patience: time.Minute}
 	p.opts.Tokens = 1 << 30
-	if e := (*resilience.BudgetError)(nil); errors.As(c.call(ctx, id+6, p).err, &e) {
+	if e := (*resilience.BudgetError)(nil); errors.As(c.call(ctx, id+6, p).err, &e) && e.Budget == "run" {
 		c.mu.Lock()
 		c.end.purseHeld += e.Reserved
 		c.mu.Unlock()

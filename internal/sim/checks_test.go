@@ -60,6 +60,9 @@ var checks = []check{
 	{37, "when all is well again calls succeed", goodput},
 	{38, "when all is well again breakers close and nothing is amplified", converges},
 	{39, "a request that may be sent once is accepted once", once},
+	{40, "a request has a key of the caller's own, or else one of the model's", ownKeys},
+	{41, "a failure of one of a model's keys costs the call nothing while there is another", rotations},
+	{42, "budgets are what was billed, nothing is left reserved, and limits hold", bills},
 }
 
 // missing are invariants whose subject there is not yet.
@@ -81,6 +84,7 @@ type view struct {
 	callOf   map[int64]*callRecord
 	gatesAt  [][]*gateRecord // by model
 	asksAt   [][]*askRecord
+	keyed    map[keyPlace][]*askRecord // if it was asked for
 }
 
 func look(h *history) *view {
@@ -171,7 +175,13 @@ func allowed(p callPlan) int {
 
 func boundedAttempts(v *view, bad func(string, ...any)) {
 	for _, c := range v.calls {
-		if n, most := len(v.asksOf[c.id]), allowed(c.plan); n > most {
+		n := 0
+		for _, a := range v.asksOf[c.id] {
+			if !v.rotated(a) {
+				n++
+			}
+		}
+		if most := allowed(c.plan); n > most {
 			bad("call %d sent %d requests of %d", c.id, n, most)
 		}
 	}
@@ -353,16 +363,17 @@ func neutral(v *view, bad func(string, ...any)) {
 }
 
 func retryAfter(v *view, bad func(string, ...any)) {
+	v.limitedKeys(bad)
 	for model, asks := range v.asksAt {
 		if v.scenario.models[model].inners > 0 {
 			continue
 		}
 		for _, a := range asks {
-			if a.kind != resilience.RateLimited || a.wait == 0 || v.lost(a) {
+			if a.kind != resilience.RateLimited || a.wait == 0 || a.key != "" || v.lost(a) {
 				continue
 			}
 			for _, b := range asks {
-				if b.begin <= a.end+slack || b.begin >= a.end+int64(a.wait)-slack || v.mended(model, a.end, b.begin) {
+				if b.key != "" || b.begin <= a.end+slack || b.begin >= a.end+int64(a.wait)-slack || v.mended(model, a.end, b.begin) {
 					continue
 				}
 				g := v.gateOf(b)
@@ -401,13 +412,14 @@ func (v *view) gateOf(a *askRecord) (found *gateRecord) {
 }
 
 func refusedKeys(v *view, bad func(string, ...any)) {
+	v.badKeys(bad)
 	for id, asks := range v.asksOf {
 		for _, a := range asks {
-			if a.kind != resilience.Unauthorized && a.kind != resilience.QuotaSpent {
+			if a.key != "" || a.kind != resilience.Unauthorized && a.kind != resilience.QuotaSpent {
 				continue
 			}
 			for _, b := range asks {
-				if b.model == a.model && b.inner == a.inner && b.begin > a.end {
+				if b.model == a.model && b.inner == a.inner && b.begin > a.end && b.key == "" {
 					bad("call %d asked m%d again after %v", id, a.model, a.kind)
 				}
 			}

@@ -1,9 +1,12 @@
 package sim_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/budget"
 )
 
 // A forgery makes one thing wrong in a history that is right.
@@ -80,17 +84,22 @@ func TestEachCheckFindsSomething(t *testing.T) {
 		10: {func(h *history) { turn(h, "half-open", "open", "because") }, func(h *history) { h.end.models[1].state = breaker.Open }},
 		11: {func(h *history) { turn(h, "closed", "open", "5 failures in a row") }},
 		12: {func(h *history) {
-			a := find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.RateLimited && a.wait > 0 && h.calls[0].id > 0 })
+			a := find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.RateLimited && a.wait > 0 && a.key == "" })
 			b := &askRecord{call: h.calls[0].id, model: a.model, begin: a.end + int64(a.wait)/2, end: a.end + int64(a.wait)/2, valued: true}
 			h.asks = append(h.asks, b)
 			h.gates = append(h.gates, &gateRecord{call: b.call, model: b.model, begin: b.begin, end: b.end, over: b.end})
 			slices.SortStableFunc(h.gates, func(a, b *gateRecord) int { return int(a.begin - b.begin) })
-		}},
-		13: {func(h *history) {
-			a := *find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.Unauthorized })
-			a.begin, a.end = a.end+1, a.end+2
-			h.asks = append(h.asks, &a)
-		}},
+		}, func(h *history) { again(h, find(t, h.asks, byKey(resilience.RateLimited)), 10*time.Second) }},
+		13: {
+			func(h *history) {
+				a := *find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.Unauthorized && a.key == "" })
+				a.begin, a.end = a.end+1, a.end+2
+				h.asks = append(h.asks, &a)
+			},
+			func(h *history) { again(h, find(t, h.asks, byKey(resilience.Unauthorized)), time.Second) },
+			func(h *history) { again(h, find(t, h.asks, byKey(resilience.QuotaSpent)), 20*time.Second) },
+			func(h *history) { again(h, find(t, h.asks, guest), time.Minute) },
+		},
 		14: {func(h *history) {
 			a := find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.Invalid })
 			h.visits = append(h.visits, &visitRecord{call: a.call, model: (a.model + 1) % len(s.models), at: a.end + int64(time.Second), capable: true, named: true})
@@ -197,6 +206,33 @@ func TestEachCheckFindsSomething(t *testing.T) {
 				h.asks = append(h.asks, &askRecord{call: c.id, valued: true, accepted: true, begin: c.begin, end: c.end})
 			}
 		}},
+		40: {
+			func(h *history) { find(t, h.asks, guest).key = "p0-k0" },
+			func(h *history) {
+				h.events = append(h.events, eventRecord{kind: resilience.EventHold, to: "credential", call: find(t, h.asks, guest).call})
+			},
+			func(h *history) { find(t, h.asks, byKey(resilience.Unauthorized)).key = "own0" },
+			func(h *history) { find(t, h.asks, byKey(resilience.Unauthorized)).key = "" },
+			func(h *history) { find(t, h.asks, func(a *askRecord) bool { return a.key == "" }).key = "p0-k0" },
+		},
+		41: {func(h *history) {
+			a := find(t, h.asks, byKey(resilience.Unauthorized))
+			h.asks = slices.DeleteFunc(h.asks, func(b *askRecord) bool { return b.call == a.call && b.begin >= a.end })
+		}},
+		42: {
+			func(h *history) { h.end.accounts[0].Reserved.Cost = 1e-9 },
+			func(h *history) { h.end.accounts[0].Spent.Cost += 1e-9 },
+			func(h *history) { h.end.accounts[0].Spent.Tokens-- },
+			func(h *history) {
+				find(t, h.asks, func(a *askRecord) bool { return a.billed.Output > 0 }).billed.Output++
+			},
+			func(h *history) {
+				for title, e := range h.worst {
+					e.over[1] = 101
+					h.worst[title] = e
+				}
+			},
+		},
 	}
 	right := simulate(t, s)
 	require.Empty(t, violations(right), "the history is right")
@@ -209,6 +245,23 @@ func TestEachCheckFindsSomething(t *testing.T) {
 			require.True(t, found, "forgery %d of check %d, %s", i, c.number, c.name)
 		}
 	}
+}
+
+// byKey finds requests that a model's key made fail so, and the key alone.
+func byKey(kind resilience.Kind) func(*askRecord) bool {
+	return func(a *askRecord) bool { return a.kind == kind && strings.HasPrefix(a.key, "p5-") }
+}
+
+// guest finds requests that failed by a key of the caller's.
+func guest(a *askRecord) bool { return a.kind == resilience.Unauthorized && a.key == "own0" }
+
+// again adds a request by the same key.
+func again(h *history, a *askRecord, after time.Duration) {
+	b := *a
+	b.begin, b.end, b.kind = a.end+int64(after), a.end+int64(after), resilience.Unreachable
+	h.asks = append(h.asks, &b)
+	h.gates = append(h.gates, &gateRecord{call: b.call, model: b.model, begin: b.begin, end: b.end, over: b.end})
+	slices.SortStableFunc(h.gates, func(a, b *gateRecord) int { return cmp.Compare(a.begin, b.begin) })
 }
 
 // turn adds a change of the breaker of the first model.
@@ -224,14 +277,23 @@ func controlled() scenario {
 	s.config.Limiter.InFlight, s.config.Limiter.Tenant, s.config.Limiter.Queue = 8, 0, 0
 	s.config.Breaker.Probes = 2
 	s.faults = nil
+	var all []int
 	for i := range s.models {
-		s.models[i].inners, s.models[i].Limits = 0, resilience.Limits{}
+		all = append(all, i)
+		s.models[i].inners, s.models[i].Limits, s.models[i].Keys = 0, resilience.Limits{}, nil
 	}
+	s.keys, s.guests, s.blind = true, true, false
+	s.models[5].Provider, s.models[5].Keys = "p5", []string{"p5-k0", "p5-k1", "p5-k2", "p5-k3"}
+	s.budgets = &budget.Config{Limits: []budget.Limit{{Scope: budget.Tenant, Cost: .2, Tokens: 20_000, Window: budget.Day(nil)}}}
 	for i, f := range []fault{
 		{kind: refuse, models: []int{0, 1}},
 		{kind: throttle, models: []int{2, 3}, wait: 20 * time.Second},
 		{kind: unauthorized, models: []int{4}},
 		{kind: poison, share: .2},
+		{kind: keyDead, models: []int{5}, key: "p5-k0"},
+		{kind: keySpent, models: []int{5}, key: "p5-k1"},
+		{kind: keyLimited, models: []int{5}, key: "p5-k2", wait: 20 * time.Second},
+		{kind: keyDead, models: all, key: "own0"},
 	} {
 		f.id, f.from, f.to = i+1, time.Minute, 3*time.Minute
 		s.faults = append(s.faults, f)
@@ -251,6 +313,7 @@ func (h *history) copied() *history {
 			call.got = &got
 		}
 	}
+	c.worst, c.end.accounts = maps.Clone(h.worst), slices.Clone(h.end.accounts)
 	c.events, c.orders, c.samples = slices.Clone(h.events), slices.Clone(h.orders), slices.Clone(h.samples)
 	c.end.models, c.end.available, c.end.drains = slices.Clone(h.end.models), slices.Clone(h.end.available), slices.Clone(h.end.drains)
 	return c

@@ -36,6 +36,13 @@ const (
 	exits        faultKind = "exits"    // by runtime.Goexit
 )
 
+// What becomes of one key.
+const (
+	keyDead    faultKind = "keyDead"    // 401
+	keySpent   faultKind = "keySpent"   // 429 that no wait helps, until a reset
+	keyLimited faultKind = "keyLimited" // 429, with or without how long to wait
+)
+
 // What those who call do.
 const (
 	cancels  faultKind = "cancels"
@@ -66,6 +73,7 @@ type fault struct {
 	share  float64       // of what meets it
 	wait   time.Duration // that the model asks for
 	factor float64       // on its time
+	key    string        // that it is about, or all
 }
 
 func (f *fault) String() string {
@@ -80,6 +88,9 @@ func (f *fault) String() string {
 	}
 	if f.wait > 0 {
 		fmt.Fprintf(&b, ", wait %v", f.wait)
+	}
+	if f.key != "" {
+		fmt.Fprintf(&b, ", key %s", f.key)
 	}
 	if f.factor > 0 {
 		fmt.Fprintf(&b, ", factor %.1f", f.factor)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/internal/sim"
 )
 
@@ -23,8 +24,9 @@ type history struct {
 	events   []eventRecord
 	orders   []orderRecord
 	samples  []sampleRecord
-	reached  map[string]bool // states that are interesting
-	faulted  int             // requests that a fault hit
+	worst    map[string]excess // of each account
+	reached  map[string]bool   // states that are interesting
+	faulted  int               // requests that a fault hit
 	end      endRecord
 	panicked string // the simulation itself
 }
@@ -63,7 +65,9 @@ type askRecord struct {
 	kind     resilience.Kind
 	wait     time.Duration // that the provider asked for
 	sent     int           // chunks
-	valued   bool          // the call's values reached it
+	key      string        // that it came with
+	billed   resilience.Usage
+	valued   bool // the call's values reached it
 	stream   bool
 }
 
@@ -101,6 +105,7 @@ type eventRecord struct {
 	model    int // -1 for none
 	from, to string
 	reason   string
+	key      string
 	err      resilience.Kind
 }
 
@@ -110,6 +115,7 @@ type orderRecord struct {
 	kind    faultKind
 	model   int
 	until   int64
+	reload  int // fault that says what is new
 	err     error
 	asked   bool // the audit, before it took effect
 	changed bool // something that should not have
@@ -136,6 +142,8 @@ type endRecord struct {
 	purseSpent int64 // tokens, as Spent says
 	purseTook  int64 // tokens, as the providers say
 	purseHeld  float64
+	accounts   []budget.Account
+	now        int64 // when these were looked at
 }
 
 func (h *history) reach(state string) {

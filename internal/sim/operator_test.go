@@ -128,7 +128,7 @@ func (d *desk) tasks() (list []task) {
 			add(f.from, 0, reload, func(ctx context.Context, o *orderRecord) {
 				was := d.states()
 				gen := d.pool.Generation()
-				o.err = d.pool.Reload(ctx, d.document(f), by(0))
+				o.err, o.reload = d.pool.Reload(ctx, d.document(f), by(0)), f.id
 				o.asked = d.was("config")
 				o.changed = !slices.Equal(was, d.states()) || d.pool.Generation() != gen+1
 				if d.pool.InFlight() > 0 {
@@ -156,6 +156,13 @@ func (d *desk) tasks() (list []task) {
 			}
 		}
 	}})
+	if b := d.scenario.budgets; b != nil { // somebody pays
+		list = append(list, task{at: heal, kind: reload, of: -1, do: func(ctx context.Context, o *orderRecord) {
+			text, err := json.Marshal(map[string]any{"budget": scaled(b, 1000)})
+			o.err = errors.Join(err, d.pool.Reload(ctx, text, by(0)))
+			o.asked = d.was("config")
+		}})
+	}
 	slices.SortStableFunc(list, func(a, b task) int { return int(a.at - b.at) })
 	return list
 }
@@ -169,7 +176,11 @@ func (d *desk) was(what string) bool {
 // states is what must not change by a reload.
 func (d *desk) states() (list []string) {
 	for _, m := range d.pool.Models() {
-		list = append(list, fmt.Sprint(d.breakers.State(m), m.Status(), m.InFlight()))
+		state := fmt.Sprint(d.breakers.State(m), m.InFlight())
+		if !d.scenario.keys { // a reload gives keys another chance
+			state += m.Status().String()
+		}
+		list = append(list, state)
 	}
 	return list
 }
@@ -182,9 +193,13 @@ func (d *desk) document(f fault) []byte {
 		if (i+f.id)%3 == 0 {
 			info.Weight = float64(1 + f.id%4)
 		}
+		info.Keys = d.scenario.keysAfter(i, f.id)
 		infos = append(infos, info)
 	}
 	doc := map[string]any{"models": infos}
+	if b := d.scenario.budgets; b != nil && f.id%3 > 0 {
+		doc["budget"] = scaled(b, .6*float64(f.id%3))
+	}
 	switch f.id % 4 {
 	case 0:
 		doc["breaker"] = map[string]any{"consecutive": 4}
@@ -220,7 +235,11 @@ func (d *desk) work(ctx context.Context) {
 
 // sample looks at all models every so often.
 func (d *desk) sample(ctx context.Context) {
-	for sim.Sleep(ctx, 2997*time.Millisecond, sampler) == nil {
+	for n := 0; sim.Sleep(ctx, 2997*time.Millisecond, sampler) == nil; n++ {
+		if n%4 == 0 { // they are dear to list
+			d.money()
+		}
+		d.keysOut()
 		list := d.looks()
 		halves := 0
 		d.mu.Lock()

@@ -93,6 +93,9 @@ func (h *history) probe(ctx context.Context, guests *crowd, breakers *breaker.Br
 func (h *history) finish(ctx context.Context, d *desk) {
 	_ = sim.Sleep(ctx, 30*time.Second, traffic) // losers of races have noticed by then
 	h.end.inFlight = d.pool.InFlight()
+	if h.end.now = now(); d.budgets != nil {
+		h.end.accounts = d.budgets.Accounts("", "")
+	}
 	h.end.models = d.looks()
 	for _, m := range d.pool.Models() {
 		h.end.available = append(h.end.available, m.Available())

@@ -10,6 +10,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/balance"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
 	"github.com/cmmv-hive/resilience/stack"
@@ -34,6 +35,11 @@ type scenario struct {
 	rescue bool    // streams can be resumed
 	faults []fault
 	plant  bool // a defect, for the test of the shrinker
+
+	keys    bool           // models have
+	guests  bool           // some who call bring their own
+	budgets *budget.Config // or nil
+	blind   bool           // nobody estimates what calls of one operation take
 }
 
 // A modelPlan is a model and the server behind it.
@@ -65,6 +71,8 @@ func draw(seed uint64) scenario {
 	}
 	s.rate = min(1.2+1.1*r.Float64(), s.room/width/3)
 	s.drawFaults(r)
+	s.drawKeys(rand.New(rand.NewPCG(seed, 0x52)))
+	s.drawBudgets(rand.New(rand.NewPCG(seed, 0x53)))
 	return s
 }
 
@@ -104,7 +112,7 @@ func (s *scenario) drawModels(r *rand.Rand) {
 		if chance(r, .6) {
 			m.Capabilities = append(m.Capabilities, "tools")
 		}
-		m.Price = resilience.Price{Input: 1 + 9*r.Float64(), Output: 10 + 20*r.Float64()}
+		m.Price = resilience.Price{Input: cents(1 + 9*r.Float64()), Output: cents(10 + 20*r.Float64())}
 		if chance(r, .2) {
 			m.Limits.Concurrency = m.slots + r.IntN(4)
 		}

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/cmmv-hive/resilience"
@@ -48,6 +49,12 @@ var sometimes = []string{
 	"a breaker was isolated",
 	"a request was sent once and lost",
 	"a slow subscriber missed events",
+	"a key rotated",
+	"all keys of a model out at once",
+	"an own key was refused",
+	"a limit of a budget refused",
+	"a call waited for a reservation",
+	"a soft limit was passed",
 }
 
 // states are those that a history has reached.
@@ -66,6 +73,8 @@ func states(h *history) map[string]bool {
 	}
 	for _, e := range h.events {
 		switch e.kind {
+		case resilience.EventBudget:
+			mark("a soft limit was passed", e.err == 0)
 		case resilience.EventBreaker:
 			mark("a breaker opened", e.to == breaker.Open.String())
 			mark("a breaker was isolated", e.to == breaker.Isolated.String())
@@ -92,6 +101,10 @@ func states(h *history) map[string]bool {
 		for i, a := range c.report.Attempts {
 			mark("a hedge won", a.Hedge && a.Kind == 0)
 			mark("a hedge lost", a.Hedge && a.Kind == resilience.Canceled && i > 0)
+			if a.Key != "" && a.Kind != 0 {
+				mark("a key rotated", strings.HasSuffix(a.Reason, "other key"))
+				mark("an own key was refused", a.Key == c.plan.opts.Key && a.Kind == resilience.Unauthorized)
+			}
 			switch a.Kind {
 			case resilience.Unauthorized:
 				mark("a key was refused", true)
@@ -112,6 +125,9 @@ func states(h *history) map[string]bool {
 		mark("a reader left", c.left)
 		mark("a substitute answered", c.report.Substituted)
 		if c.err != nil {
+			if e := (*resilience.BudgetError)(nil); errors.As(c.err, &e) {
+				mark("a limit of a budget refused", e.Budget != "run" && e.Budget != "call")
+			}
 			kind := resilience.KindOf(c.err)
 			mark("a stream broke", c.stream && kind == resilience.Truncated)
 			mark("a caller canceled", kind == resilience.Canceled)

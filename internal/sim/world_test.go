@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/internal/sim"
 	"github.com/cmmv-hive/resilience/internal/simtest"
 )
@@ -159,7 +160,7 @@ type callKey struct{}
 // begin takes in a request, which w.over ends.
 func (w *world) begin(ctx context.Context, m *model, inner int, req request, stream bool) *askRecord {
 	rec, _ := ctx.Value(callKey{}).(*callRecord)
-	a := &askRecord{call: req.call, model: m.index, inner: inner, begin: now(), stream: stream, valued: rec != nil && rec.id == req.call}
+	a := &askRecord{call: req.call, model: m.index, inner: inner, begin: now(), stream: stream, key: resilience.KeyFrom(ctx), valued: rec != nil && rec.id == req.call}
 	m.busy.Add(1)
 	w.mu.Lock()
 	for _, other := range w.asks[max(0, len(w.asks)-400):] {
@@ -192,7 +193,7 @@ func (w *world) meets(a *askRecord, kinds ...faultKind) *fault {
 	for i := range w.scenario.faults {
 		f := &w.scenario.faults[i]
 		for _, k := range kinds {
-			if f.kind == k && f.at(at) && f.of(a.model) && f.strikes(w.scenario.seed, a.call, a.model, a.number) {
+			if f.kind == k && f.at(at) && f.of(a.model) && (f.key == "" || f.key == a.key) && f.strikes(w.scenario.seed, a.call, a.model, a.number) {
 				w.mu.Lock()
 				w.faulted++
 				w.mu.Unlock()
@@ -205,11 +206,16 @@ func (w *world) meets(a *askRecord, kinds ...faultKind) *fault {
 
 // door is what a request meets until a server has done its work.
 func (w *world) door(ctx context.Context, m *model, a *askRecord, req request) (resilience.Kind, error) {
+	input := resilience.Usage{Input: usageOf(req.call).Input}
 	if err := sim.Sleep(ctx, 3*time.Millisecond, a.actor()); err != nil {
+		w.bill(ctx, a, input) // it has arrived
 		return resilience.Canceled, err
 	}
 	if req.wrong {
 		return resilience.Invalid, answered(400, "invalid_request_error", 0)
+	}
+	if kind, err := w.refusesKey(a); err != nil {
+		return kind, err
 	}
 	if f := w.meets(a, refuse, overload, throttle, unauthorized, quota, gone, unreachable, brownout, herd, panics, exits, filtered); f != nil {
 		switch f.kind {
@@ -242,13 +248,16 @@ func (w *world) door(ctx context.Context, m *model, a *askRecord, req request) (
 			}
 		case panics:
 			a.accepted = true
+			w.bill(ctx, a, input)
 			panic(crash("a caller panicked"))
 		case exits:
 			a.accepted = true
+			w.bill(ctx, a, input)
 			runtime.Goexit()
 		}
 	}
 	a.accepted = true
+	w.bill(ctx, a, input)
 	if err := m.server.Do(ctx); err != nil {
 		w.late(a)
 		return resilience.Canceled, err
@@ -269,7 +278,8 @@ func (w *world) ask(ctx context.Context, m *model, inner int, req request) (got 
 	if kind, err = w.door(ctx, m, a, req); err != nil {
 		return answer{}, err
 	}
-	got = answer{call: req.call, model: m.index, usage: resilience.Usage{Input: 100 + req.call%50, Output: 20 + req.call%30}}
+	got = answer{call: req.call, model: m.index, usage: usageOf(req.call)}
+	w.bill(ctx, a, resilience.Usage{Output: got.usage.Output})
 	if w.meets(a, malformed) != nil {
 		got.bad, kind = true, resilience.Malformed
 	}
@@ -327,7 +337,8 @@ func (w *world) play(ctx context.Context, m *model, inner int, req request) iter
 		if kind == resilience.Truncated { // without its end marker
 			return
 		}
-		c.last, c.usage = true, resilience.Usage{Input: 100 + req.call%50, Output: 20 + req.call%30}
+		c.last, c.usage = true, usageOf(req.call)
+		w.bill(ctx, a, resilience.Usage{Output: c.usage.Output})
 		a.sent++
 		yield(c, nil)
 	}
@@ -344,7 +355,12 @@ func (w *world) hooks() resilience.Hooks[request, answer] {
 			}
 			return nil
 		},
-		Tokens: func(r request) int { return 200 },
+		Tokens: func(r request) int {
+			if w.scenario.blind && r.call%3 == 0 {
+				return 0
+			}
+			return mostTokens
+		},
 		Output: func(r request) int { return 50 },
 	}
 }
@@ -372,6 +388,8 @@ type clients struct {
 	chat  *resilience.Client[request, answer]
 	talks *resilience.Client[request, *resilience.Stream[chunk]]
 	inner []*resilience.Pool
+
+	budgets *budget.Budgets // or nil
 }
 
 // open makes the pool, of these features, and clients of all models.
@@ -381,6 +399,10 @@ func (w *world) open(features ...resilience.Feature) (c clients, err error) {
 		infos = append(infos, m.ModelInfo)
 	}
 	features = append(features, resilience.Models(infos...), resilience.Seed(rand.NewPCG(w.scenario.seed, 2)))
+	if w.scenario.budgets != nil {
+		c.budgets = budget.New(*w.scenario.budgets)
+		features = append(features, outside{w.history}, c.budgets, inside{w.history})
+	}
 	if c.pool, err = resilience.NewPool(features...); err != nil {
 		return c, err
 	}
