@@ -88,6 +88,9 @@ func ReportUsage(ctx context.Context, u Usage) {
 
 // ask makes an attempt: a context, a clock and an outcome around the caller.
 func (c *Call) ask(ctx context.Context, by *access) error {
+	if c.Revises() {
+		c.typed.revise()
+	}
 	var d *draw
 	if c.opts != nil && c.opts.purse != nil {
 		var refused error
@@ -116,8 +119,8 @@ func (c *Call) ask(ctx context.Context, by *access) error {
 			return nil
 		}
 	}
-	returned = true
 	if err == nil {
+		returned = true
 		a.end(nil, 0, false)
 		a.answered()
 		if c.report || c.trail != nil || c.pool.Wants(EventAttempt) {
@@ -129,7 +132,9 @@ func (c *Call) ask(ctx context.Context, by *access) error {
 	if own, ok := e.(*Error); ok && !nested(err) {
 		a.blame(own)
 	}
-	a.end(e, kind, c.Against(e))
+	against := c.Against(e)
+	returned = true // what panics before then has not accounted for anything
+	a.end(e, kind, against)
 	c.note(a, e)
 	return e
 }
@@ -232,6 +237,9 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 		n = a.noted.Load()
 	}
 	if n != nil {
+		if n.draw != nil {
+			defer n.draw.settle(a, err) // also if Hooks.Cost panics
+		}
 		if !unused(&n.Usage) {
 			dollars := n.cost
 			if !n.reckoned {
@@ -242,9 +250,6 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 			m.stats.spend(now, n.Usage, dollars)
 		}
 		a.warn(n.repeats)
-		if n.draw != nil {
-			n.draw.settle(a, err)
-		}
 	}
 	if kind == Malformed || n != nil && n.invalid {
 		m.stats.counts.Add(now, countMalformed, 1)

@@ -47,13 +47,19 @@ type typed interface {
 	exec(ctx context.Context, a *attempt) error
 	alive() *life                    // the stream that has begun, or nil
 	readAhead(d time.Duration) error // of it
-	request() any
+	asks
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	price(m *Model, u Usage, answered bool) (dollars float64, ok bool)
 	size() (tokens, answer int, fees bool)
 	fork(f *fork) *Call
 	adopt(from typed)
 	discard()
+}
+
+// asks is a request, and how it becomes another one.
+type asks interface {
+	request() any
+	revise()
 }
 
 // extraAttempts is how many attempts a call and those within it may make

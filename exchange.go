@@ -27,10 +27,6 @@ var (
 func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 	v := x.view()
 	var none Resp
-	if t := x.trail; t != nil && t.flaw != nil {
-		x.req = v.binding.hooks.Revise(x.req, x.resp, t.flaw)
-		t.flaw = nil
-	}
 	x.resp = none
 	resp, err := v.calls[x.pos](ctx, a.model, x.req)
 	if err != nil {
@@ -72,6 +68,12 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 		}
 	}
 	return nil
+}
+
+// revise makes the next attempt's request of what was wrong with the latest answer.
+func (x *exchange[Req, Resp]) revise() {
+	x.req = x.view().binding.hooks.Revise(x.req, x.resp, x.trail.flaw)
+	x.trail.flaw = nil
 }
 
 // price is what u costs at m, and whether that is known. Answered says that it is
@@ -126,7 +128,7 @@ func (x *exchange[Req, Resp]) resend(ctx context.Context, req any, broke *Error)
 		if l := x.alive(); l != nil && !ok {
 			l.abandon() // a layer kept it, or panicked
 		}
-		x.req, x.resp = asked, none
+		x.req, x.resp, x.trail.flaw = asked, none, nil
 	}()
 	x.req, _ = req.(Req) // a nil one has no type
 	if x.Call.resend(ctx, broke) != nil || x.alive() == nil {
