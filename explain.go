@@ -38,8 +38,8 @@ func (a *attempt) explain(err error) (Kind, error) {
 	if f, ok := err.(*flawed); ok {
 		kind := c.pool.kindOf(f, f.kind)
 		e := a.failed(kind, f.err, f.reason)
-		e.refused = f.kind == Invalid // it was not sent
 		e.cut = a.notes().invalid
+		e.refused = f.kind == Invalid && !e.cut // it was not sent
 		return kind, e
 	}
 	if k := KindOf(err); k != Canceled && nested(err) {

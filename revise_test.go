@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -122,4 +123,95 @@ func TestAPanicOfRevise(t *testing.T) {
 	require.PanicsWithValue(t, "revise", func() { _, _ = c.Call(t.Context(), "?") })
 	require.Zero(t, p.InFlight())
 	require.Zero(t, p.Model("m").InFlight())
+}
+
+func TestValidationBlamesNoKeyAndIsCharged(t *testing.T) {
+	for _, kind := range []resilience.Kind{resilience.RateLimited, resilience.Unauthorized, resilience.QuotaSpent, resilience.NotFound, resilience.Invalid, resilience.Overloaded, resilience.Rejected} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPool(t, resilience.Models(withKeys("m", "p", "a", "b")), breaker.New(breaker.Config{Consecutive: 1}))
+				asked := 0
+				c := newClient(t, p, resilience.BindFunc("m", counted(&asked, says("x"))), resilience.Hooks[string, string]{
+					Validate: func(string, string) error { return fmt.Errorf("%w: no", kind) },
+				})
+				run := resilience.WithBudget(t.Context(), resilience.Budget{Tokens: 10_000})
+				o := of("", 100)
+				o.Once = true
+				_, _, err := c.Do(run, "x", o)
+				require.Equal(t, kind, resilience.KindOf(err))
+				require.Empty(t, p.Model("m").Holds())
+				total, _ := resilience.Spent(run)
+				require.Equal(t, int64(100), total.Usage.Input)
+				require.Equal(t, 1, asked)
+			})
+		})
+	}
+}
+
+func TestValidationWithOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, kind := range []resilience.Kind{resilience.RateLimited, resilience.Unauthorized, resilience.Unreachable, resilience.Rejected} {
+			asked := 0
+			p := newPool(t, models("m", "n"), retry.New(retry.Config{}), fallback.New(fallback.Config{}))
+			c := newClient(t, p, append(bind([]string{"m", "n"}, counted(&asked, says("x"))), resilience.Hooks[string, string]{
+				Validate: func(string, string) error { return fmt.Errorf("%w: no", kind) },
+			})...)
+			_, _, err := c.Do(t.Context(), "x", resilience.CallOptions{Once: true})
+			require.Error(t, err)
+			require.Equal(t, 1, asked, "%v", kind)
+		}
+	})
+}
+
+func TestReviseDoesNotOutliveARescue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, fallback.New(fallback.Config{}))
+		type (
+			hooks = resilience.Hooks[string, *resilience.Stream[string]]
+		)
+		var reqs []string
+		open := func(id string) func(context.Context, string) iter.Seq2[string, error] {
+			return func(_ context.Context, req string) iter.Seq2[string, error] {
+				reqs = append(reqs, id+":"+req)
+				return func(yield func(string, error) bool) {
+					if !yield("a", nil) {
+						return
+					}
+					if id == "m" {
+						yield("", resilience.Unreachable)
+						return
+					}
+					_ = yield("b", nil) && yield(".", nil)
+				}
+			}
+		}
+		sh := resilience.StreamHooks[string, string]{
+			Text:     func(s *string) *string { return s },
+			Terminal: func(s string) bool { return s == "." },
+			Resume:   func(req string, _ []string) (string, bool) { return req + " rest", true },
+		}
+		c, err := resilience.NewClient(p, resilience.BindStream("m", open("m"), sh), resilience.BindStream("n", open("n"), sh),
+			hooks{
+				Validate: func(req string, _ *resilience.Stream[string]) error {
+					if req == "? rest" {
+						return fmt.Errorf("%w: no", resilience.Invalid)
+					}
+					return nil
+				},
+				Revise: func(req string, s *resilience.Stream[string], err error) string {
+					_ = s.Model()
+					return req + " revised"
+				},
+			})
+		require.NoError(t, err)
+		s, err := c.Call(t.Context(), "?")
+		require.NoError(t, err)
+		var got string
+		for ch, err := range s.All() {
+			require.NoError(t, err)
+			got += ch
+		}
+		require.Equal(t, "ab.", got)
+		require.Equal(t, []string{"m:?", "n:? rest", "n:?"}, reqs)
+	})
 }

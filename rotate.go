@@ -77,7 +77,7 @@ func (k Kind) ofKey() HoldBy {
 // blame takes in what the attempt's failure says of its key.
 func (a *attempt) blame(e *Error) {
 	by := e.Kind.ofKey()
-	if a.key == nil || by == 0 {
+	if a.key == nil || by == 0 || e.cut { // by Hooks.Validate
 		return
 	}
 	p := a.pool
@@ -175,7 +175,8 @@ func (a *attempt) answered() {
 
 // Hold returns who holds the model after err, as [Kind.Hold] does, and zero where
 // it is not the model that is to be held but a key: a caller's own
-// ([CallOptions].Key), or one of several of which another is free. When nothing
+// ([CallOptions].Key), or one of several of which another is free; nor is it for
+// what [Hooks].Validate says of an answer. When nothing
 // is left but keys that are held, and a limit holds one of them, it is
 // [HoldLimit], until the [RetryAfter] of err.
 func (c *Call) Hold(err error) HoldBy {
@@ -184,10 +185,16 @@ func (c *Call) Hold(err error) HoldBy {
 	if by == 0 || c.own() != "" {
 		return 0
 	}
-	if e := culprit(err, kind); e != nil && e.keyed {
+	switch e := culprit(err, kind); {
+	case e == nil:
+		return by
+	case e.cut: // by Hooks.Validate
+		return 0
+	case e.keyed:
 		return e.holds
+	default:
+		return by
 	}
-	return by
 }
 
 // culprit returns the failed attempt that gave err its kind, or nil.
