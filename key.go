@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // KeyFrom returns the name of the key with which to ask the model: one of its
@@ -86,9 +87,13 @@ type ring struct {
 	all  []*access
 }
 
+// patience is how soon a held key must come back for those that are refused to
+// stay out.
+const patience = int64(5 * time.Minute)
+
 // access returns the way to m: by the next of its keys that nothing holds, or
-// else by the one that is free soonest, and of those without an end by the one
-// that was refused longest ago.
+// else by the one that is free soonest. If none is within five minutes, it is the
+// one that was refused longest ago, as somebody may have mended that.
 func (m *Model) access(now int64) *access {
 	r := m.keys.Load()
 	if r == nil {
@@ -100,11 +105,20 @@ func (m *Model) access(now int64) *access {
 	return slices.MinFunc(r.all, func(a, b *access) int {
 		until, failed := a.until()
 		other, before := b.until()
+		until, other = worth(until, now), worth(other, now)
 		if until < other || until == other && failed < before {
 			return -1
 		}
 		return 1
 	})
+}
+
+// worth is the instant until which it is no use to ask by a key.
+func worth(until, now int64) int64 {
+	if until == openEnded {
+		return now + patience
+	}
+	return until
 }
 
 // next returns the next key that nothing holds and that is not in but, or nil.
@@ -123,13 +137,13 @@ func (r *ring) next(now int64, but []*access) *access {
 	return nil
 }
 
-// soonest returns the instant at which the first of the keys is free that come
-// back by themselves, and whether a limit is among what holds them.
+// soonest returns the instant at which the first of the keys is free, or worth
+// another try, and whether a limit is among what holds them.
 func (r *ring) soonest(now int64) (at int64, limit bool) {
 	at = math.MaxInt64
 	for _, by := range r.all {
 		until, _ := by.until()
-		at = min(at, until)
+		at = min(at, worth(until, now))
 		_, who := by.limit.hold(now)
 		limit = limit || who == HoldLimit && until != openEnded
 	}

@@ -511,3 +511,29 @@ func TestKeysThatAreNoNames(t *testing.T) {
 	require.ErrorIs(t, err, resilience.Invalid)
 	require.NotContains(t, err.Error(), "sk-")
 }
+
+// TestARefusedKeyIsTriedAgainWhileAnotherIsSpent: somebody has mended it, and
+// nobody has said so.
+func TestARefusedKeyIsTriedAgainWhileAnotherIsSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLock()
+		p := newPool(t, resilience.Models(withKeys("m", "p", "a", "b")), breaker.New(breaker.Config{}))
+		c := newClient(t, p, resilience.BindFunc("m", l.ask))
+		l.set(no(401), "a")
+		l.set(no(402, "2592000"), "b")
+		for range 4 {
+			_, err := c.Call(t.Context(), "?")
+			require.Error(t, err)
+		}
+		l.set(nil, "a") // mended, nobody reloads
+		ok := false
+		for range 24 * 60 {
+			time.Sleep(time.Minute)
+			if _, err := c.Call(t.Context(), "?"); err == nil {
+				ok = true
+				break
+			}
+		}
+		require.True(t, ok)
+	})
+}
