@@ -29,7 +29,7 @@ func (c *Call) Estimate() Estimate {
 	} else {
 		e.Cost, e.Priced = c.dearest(n, out)
 	}
-	e.Free = e.Priced && e.Cost == 0
+	e.Free = e.Priced && e.Cost == 0 && (!fees || c.model.info.Load().Price.Free)
 	if e.Tokens == 0 {
 		e.Cost = 0
 	}

@@ -3,6 +3,7 @@ package resilience
 import (
 	"cmp"
 	"context"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -147,10 +148,14 @@ func (e *BudgetError) amount(f float64) string {
 	}
 }
 
-// dollars prints cents, or what there is of them below ten cents.
+// dollars prints cents and what there is of a cent, to a hundredth of one, or to
+// two digits of what is less than ten cents.
 func dollars(f float64) string {
-	if f >= 0.1 || f <= 0 {
-		return "$" + strconv.FormatFloat(f, 'f', 2, 64)
+	digits := 4
+	if f > 0 && f < 0.1 {
+		digits = min(1-int(math.Floor(math.Log10(f))), 9)
 	}
-	return "$" + strconv.FormatFloat(f, 'g', 2, 64)
+	s := strconv.FormatFloat(f, 'f', digits, 64)
+	cents := strings.IndexByte(s, '.') + 3
+	return "$" + s[:cents] + strings.TrimRight(s[cents:], "0")
 }

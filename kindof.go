@@ -95,10 +95,14 @@ func RetryAfter(err error) time.Duration {
 // service's own keys, quota or models is not the client's fault: it is a 502 or
 // 503, or 429 where the providers' limits or a budget are all that keeps models
 // from being asked. A name that no model has is a 404. A caller that went away gets 499, as
-// nginx has it; one whose deadline passed gets 504.
+// nginx has it; one whose deadline passed gets 504,
+// that of a [Budget] included.
 func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 	k := KindOf(err)
 	if k == Canceled && errors.Is(err, context.DeadlineExceeded) {
+		return TimedOut.rule().status, 0
+	}
+	if e, ok := errors.AsType[*BudgetError](err); ok && k == Rejected && e.Resource == "deadline" {
 		return TimedOut.rule().status, 0
 	}
 	switch code = k.rule().status; code {
@@ -117,8 +121,8 @@ func HTTPStatus(err error) (code int, retryAfter time.Duration) {
 // limited reports whether no model was asked, since a limit held each, or for
 // want of budget.
 func limited(err error) bool {
-	if _, ok := errors.AsType[*BudgetError](err); ok {
-		return true
+	if e, ok := errors.AsType[*BudgetError](err); ok {
+		return e.Resource != "price" // which no waiting mends
 	}
 	all, ok := errors.AsType[*ExhaustedError](err)
 	if !ok || len(all.Attempts) > 0 || len(all.Skipped) == 0 {

@@ -234,7 +234,7 @@ func (c *Call) bound() {
 // limitTo bounds the call by the deadline of a run.
 func (c *Call) limitTo(d time.Duration) {
 	at := c.start + int64(d)
-	if c.deadline != 0 && c.deadline <= at || c.trail != nil && c.trail.limit != 0 && c.trail.limit <= at {
+	if at < c.start || c.deadline != 0 && c.deadline <= at || c.trail != nil && c.trail.limit != 0 && c.trail.limit <= at {
 		return
 	}
 	c.limit(d, &timeoutError{setting: "Budget.Deadline", after: d})
@@ -243,6 +243,9 @@ func (c *Call) limitTo(d time.Duration) {
 // limit bounds the call. The context of a call that streams outlives the bound,
 // which is for its first chunk: each attempt sees to it itself.
 func (c *Call) limit(d time.Duration, cause *timeoutError) {
+	if c.start+int64(d) < c.start { // beyond all time
+		return
+	}
 	if !c.streams {
 		c.deadline, c.cause = c.start+int64(d), cause
 		return

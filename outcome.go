@@ -83,7 +83,7 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 		return err
 	}
 	if t.budget != nil && len(t.attempts) > 0 && !slices.ContainsFunc(skipped, func(v Verdict) bool { return v.Reason == t.budget.Error() }) {
-		skipped = append(skipped, Verdict{Model: c.model, Reason: t.budget.Error()})
+		skipped = append(skipped, Verdict{Model: c.at(t.budget), Reason: t.budget.Error()})
 	}
 	if len(skipped) == 0 && (len(t.attempts) == 0 || len(t.attempts) == 1 && t.attempts[0].Kind == KindOf(err)) {
 		return err
@@ -105,6 +105,16 @@ func (c *Call) final(err error, t *trail, skipped []Verdict, took time.Duration)
 	}
 	e.RetryAfter = soonest(err, t.attempts, skipped, c.pool.wall(c.pool.now()))
 	return e
+}
+
+// at returns the model at which e refused an attempt.
+func (c *Call) at(e *BudgetError) *Model {
+	for _, of := range c.table.entries {
+		if of.model.id == e.Model {
+			return of.model
+		}
+	}
+	return c.model
 }
 
 // soonest returns the shortest wait that any of a call's models asked for.

@@ -29,8 +29,22 @@ func (a *amounts) add(b amounts, times int64) {
 	a.tokens += b.tokens * times
 }
 
-// nanos are those of a dollar.
-func nanos(dollars float64) int64 { return int64(math.Round(dollars * 1e9)) }
+// most is what an amount is at most, in billionths of a dollar or in tokens: more
+// is a mistake, and sums must not overflow.
+const most = 1 << 50
+
+// nanos are billionths of a dollar.
+func nanos(dollars float64) int64 {
+	if !(dollars > 0) { // or not a number
+		return 0
+	}
+	return int64(min(math.Round(dollars*1e9), most))
+}
+
+// tokens are those of both ways.
+func (u Usage) tokens() int64 {
+	return min(max(u.Input, 0), most) + min(max(u.Output, 0), most)
+}
 
 const maxSteps = 64
 
@@ -109,9 +123,9 @@ func (p *purse) refuse(c *Call, resource string, next float64) *BudgetError {
 	}
 	switch resource {
 	case "tokens":
-		e.Spent, e.Reserved, e.Max = float64(p.spent.tokens), float64(p.held.tokens), float64(p.max.Tokens)
+		e.Spent, e.Reserved, e.Max = float64(p.spent.tokens), float64(p.held.tokens), float64(max(p.max.Tokens, 0))
 	case "cost", "price":
-		e.Spent, e.Reserved, e.Max = float64(p.spent.nanos)/1e9, float64(p.held.nanos)/1e9, p.max.Cost
+		e.Spent, e.Reserved, e.Max = float64(p.spent.nanos)/1e9, float64(p.held.nanos)/1e9, max(p.max.Cost, 0)
 	}
 	return e
 }
@@ -120,15 +134,15 @@ func (p *purse) refuse(c *Call, resource string, next float64) *BudgetError {
 func (d *draw) settle(a *attempt, err error) {
 	var b Bill
 	a.billed(&b, err)
-	took := amounts{nanos(b.Cost), b.Usage.Input + b.Usage.Output}
+	took := amounts{nanos(b.Cost), b.Usage.tokens()}
+	d.purse.mu.Lock()
+	held := d.amount
 	switch {
 	case !b.Accepted:
 		took = amounts{}
 	case !b.Known:
-		took = d.amount
+		took = held
 	}
-	d.purse.mu.Lock()
-	held := d.amount
 	if d.within {
 		held, took, b.Usage = amounts{}, amounts{}, Usage{}
 	}
@@ -199,7 +213,7 @@ func (c *Call) afford() error {
 	}
 	for p := c.opts.purse; p != nil; p = p.outer {
 		if err := p.admit(c); err != nil {
-			return err
+			return c.Refuse(c, err, false)
 		}
 	}
 	return nil
@@ -207,7 +221,8 @@ func (c *Call) afford() error {
 
 // admit refuses a call if its time is over, or nothing is left that some model
 // could do with.
-func (p *purse) admit(c *Call) error {
+func (p *purse) admit(c *Call) *BudgetError {
+	free := p.gone() && c.MayBeFree() // which asks hooks, without the lock
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.max.Deadline.IsZero() {
@@ -220,10 +235,17 @@ func (p *purse) admit(c *Call) error {
 	switch {
 	case p.max.Tokens != 0 && p.spent.tokens >= p.max.Tokens:
 		return p.refuse(c, "tokens", 0)
-	case p.max.Cost != 0 && p.spent.nanos >= nanos(p.max.Cost) && !c.MayBeFree():
+	case p.max.Cost != 0 && p.spent.nanos >= nanos(p.max.Cost) && !free:
 		return p.refuse(c, "cost", 0)
 	}
 	return nil
+}
+
+// gone reports whether all dollars are spent.
+func (p *purse) gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.max.Cost != 0 && p.spent.nanos >= nanos(p.max.Cost)
 }
 
 // extraAttempt takes one of the attempts beyond a call's first, or gives it back.
@@ -259,10 +281,14 @@ func (p *purse) has(outer *purse) bool {
 	return false
 }
 
-// MayBeFree reports whether one of the call's models costs nothing. For feature
-// authors.
+// MayBeFree reports whether one of the call's models costs nothing. With
+// [Hooks].Cost it must have a Price that is Free as well. For feature authors.
 func (c *Call) MayBeFree() bool {
+	_, _, fees := c.typed.size()
 	return slices.ContainsFunc(c.table.entries, func(e entry) bool {
+		if fees && !e.model.info.Load().Price.Free {
+			return false
+		}
 		cost, priced := c.typed.price(e.model, Usage{Input: 1000, Output: 1000}, false)
 		return priced && cost == 0
 	})
