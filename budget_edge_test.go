@@ -186,3 +186,17 @@ func TestWhatABudgetSays(t *testing.T) {
 	code, _ := resilience.HTTPStatus(err)
 	require.Equal(t, 504, code)
 }
+
+// TestTheSoonestOfTwoRefusals: the first model has room again before the last one.
+func TestTheSoonestOfTwoRefusals(t *testing.T) {
+	refuses := layer(resilience.LayerLimit, func(ctx context.Context, c *resilience.Call, _ resilience.Handler) error {
+		after := map[string]time.Duration{"a": time.Minute, "b": time.Hour}[c.Model().ID()]
+		return c.Refuse(ctx, &resilience.BudgetError{Budget: "model " + c.Model().ID(), Resource: "tokens", Max: 1, Spent: 1, RetryAfter: after}, false)
+	})
+	c := newClient(t, newPool(t, refuses, fallback.New(fallback.Config{})), echo("a", "b")...)
+	_, err := c.Call(t.Context(), "x")
+	require.Equal(t, time.Minute, resilience.RetryAfter(err))
+	code, after := resilience.HTTPStatus(err)
+	require.Equal(t, 429, code)
+	require.Equal(t, time.Minute, after)
+}

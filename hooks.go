@@ -10,6 +10,8 @@ type Hooks[Req, Resp any] struct {
 	// Cost reports in US dollars what the model's [Price] cannot say: fees for
 	// tools and searches, batches. It is asked where there is a usage, of
 	// every attempt, and for estimates; Resp is the zero value if there is none.
+	// A zero is no reason to let a call pass whose budget is spent: that takes a
+	// Price that is Free.
 	Cost func(*Model, Req, Resp, Usage) float64
 	// Validate rejects a response that arrived but is no good. Its error counts
 	// as [Malformed] unless it has a [Kind] of its own, and never against the

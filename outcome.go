@@ -129,6 +129,7 @@ func soonest(err error, attempts []Attempt, skipped []Verdict, now time.Time) ti
 		note(RetryAfter(a.Err))
 	}
 	for _, v := range skipped {
+		note(v.after)
 		if !v.Until.IsZero() {
 			note(v.Until.Sub(now))
 		}

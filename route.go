@@ -318,7 +318,7 @@ func dispatch(ctx context.Context, c *Call) error {
 		t := c.record()
 		t.then("elsewhere")
 		if len(t.refused) < maxSkipped {
-			v := Verdict{Model: c.model, Reason: err.Error(), Holds: c.model.Holds()}
+			v := Verdict{Model: c.model, Reason: err.Error(), Holds: c.model.Holds(), after: RetryAfter(err)}
 			if r, ok := err.(*rejection); ok && r.held != nil { //nolint:errorlint // that of a call within is about another model
 				v.Holds, v.own = []Hold{*r.held}, true
 			}

@@ -16,7 +16,8 @@ type Verdict struct {
 	Holds  []Hold
 	Until  time.Time // when to ask again, if known
 
-	own bool // it is the caller's own key that is held
+	own   bool          // it is the caller's own key that is held
+	after time.Duration // that a refusal of the call asked to wait
 }
 
 // String puts v in one line.
