@@ -24,6 +24,7 @@ type note struct {
 	cost       float64
 	priced     bool // Usage has a cost
 	reckoned   bool // so cost and priced are of Usage
+	told       bool // by ReportUsage
 	invalid    bool // the answer, says Hooks.Validate
 	draw       *draw
 	firstChunk time.Duration
@@ -82,7 +83,7 @@ func (a *attempt) Value(key any) any {
 // attempt, and nothing that counts after the attempt's end.
 func ReportUsage(ctx context.Context, u Usage) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		a.jot(func(n *note) { n.Usage, n.reckoned = n.add(u), false })
+		a.jot(func(n *note) { n.Usage, n.reckoned, n.told = n.add(u), false, true })
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 //
 // Where Cost is bounded, models whose price is not known are refused. A budget
 // for dollars belongs around calls of the pool that knows the prices: calls
-// within a call draw from it in place of the outer one.
+// within a call draw from it in place of the outer one, for which only counts what
+// it tells by [ReportUsage].
 type Budget struct {
 	Cost     float64   // US dollars
 	Tokens   int64     // of requests and answers

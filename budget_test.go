@@ -286,6 +286,25 @@ func TestCallsWithinACallDrawInItsPlace(t *testing.T) {
 	require.Equal(t, int64(400), total.Usage.Input, "the outer one, too")
 }
 
+// An attempt that calls a model of the pool, and asks a provider besides, tells what
+// that has used.
+func TestWhatAnAttemptUsesBesideCallsWithinIt(t *testing.T) {
+	inner := newClient(t, newPool(t), resilience.BindFunc("in", uses(100)))
+	outer := newClient(t, newPool(t), resilience.BindFunc("out", func(ctx context.Context, _ string) (string, error) {
+		_, err := inner.Call(ctx, "look it up")
+		resilience.ReportUsage(ctx, resilience.Usage{Input: 30})
+		return "done", err
+	}), resilience.Hooks[string, string]{Usage: func(string, string) resilience.Usage { return resilience.Usage{Input: 1000} }})
+	run := resilience.WithBudget(t.Context(), resilience.Budget{Tokens: 1000})
+	_, err := outer.Call(run, "x")
+	require.NoError(t, err)
+	total, steps := resilience.Spent(run)
+	require.Equal(t, int64(130), total.Usage.Input)
+	require.Len(t, steps, 2)
+	_, _, err = outer.Do(run, "x", of("", 2000))
+	require.Zero(t, refusedBy(t, err).Reserved)
+}
+
 func TestAttemptsOfARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32

@@ -143,8 +143,8 @@ func (d *draw) settle(a *attempt, err error) {
 	case !b.Known:
 		took = held
 	}
-	if d.within {
-		held, took, b.Usage = amounts{}, amounts{}, Usage{}
+	if d.within && !a.notes().told {
+		took, b.Usage = amounts{}, Usage{} // the same as the calls within have told
 	}
 	d.amount = amounts{}
 	d.purse.mu.Unlock()

@@ -45,12 +45,29 @@ func measure(ctx context.Context, c *Call) error {
 func (c *Call) access(ctx context.Context) (*access, error) {
 	name := c.own()
 	if name == "" {
-		return c.model.access(c.clock), nil
+		by := c.model.access(c.clock)
+		return by, c.limited(ctx, by)
 	}
 	if err := c.barred(ctx); err != nil {
 		return nil, err
 	}
 	return owned(c.model, name), nil
+}
+
+// limited refuses an attempt where all keys of the model are held and that which is
+// free first was limited: other models may have put the others out of use. The
+// model is held until then.
+func (c *Call) limited(ctx context.Context, by *access) error {
+	if by.key == nil || c.lastResort {
+		return nil
+	}
+	h, who := by.limit.hold(c.clock)
+	if who != HoldLimit {
+		return nil
+	}
+	const reason = "each key is limited or out of use"
+	c.model.Hold(ctx, c.pool.holdOf(HoldLimit, hold{until: h.until, reason: reason}, ""))
+	return Reject(reason, time.Duration(h.until-c.clock))
 }
 
 // rotates reports whether an attempt that failed so may be made again by another

@@ -425,3 +425,52 @@ func TestRotationWithinABudget(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, []int{1, 1, 1}, l.used("a", "b", "c"))
 }
+
+// Two models share a key. When one of them finds it spent, the other has nothing
+// left but a key that is limited there.
+func TestALimitedKeyIsLeftAloneThoughAnotherModelPutTheRestOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, err := resilience.NewPool(breaker.New(breaker.Config{}), resilience.Models(
+			resilience.ModelInfo{ID: "a", Provider: "p", Keys: []string{"x", "y"}},
+			resilience.ModelInfo{ID: "b", Provider: "p", Keys: []string{"y"}}))
+		require.NoError(t, err)
+		asked := []string{}
+		client, err := resilience.NewClient(pool, resilience.BindAll(func(ctx context.Context, m *resilience.Model, _ int) (int, error) {
+			key := resilience.KeyFrom(ctx)
+			asked = append(asked, m.ID()+"["+key+"]")
+			switch {
+			case m.ID() == "a" && key == "x":
+				return 0, &keyStatus{429, "rate_limit_exceeded", http.Header{"Retry-After": {"20"}}}
+			case m.ID() == "b":
+				return 0, &keyStatus{429, "insufficient_quota", nil}
+			}
+			return 1, nil
+		}))
+		require.NoError(t, err)
+		call := func(m string) error {
+			_, _, err := client.Do(t.Context(), 0, resilience.CallOptions{Model: m})
+			return err
+		}
+		require.NoError(t, call("a"))
+		require.Error(t, call("b"))
+		asked = nil
+		time.Sleep(time.Second)
+		err = call("a")
+		require.ErrorIs(t, err, resilience.Rejected)
+		require.Equal(t, 19*time.Second, resilience.RetryAfter(err))
+		require.Empty(t, asked, "it asked to wait for 20 s")
+		require.False(t, pool.Model("a").Available())
+		time.Sleep(19 * time.Second)
+		require.Error(t, call("a"))
+		require.Equal(t, []string{"a[x]"}, asked)
+	})
+}
+
+// A keyStatus is an error as an SDK makes it of a response.
+type keyStatus struct {
+	StatusCode int
+	Code       string
+	Header     http.Header
+}
+
+func (e *keyStatus) Error() string { return e.Code }

@@ -66,7 +66,7 @@ func (p *place) settle(ctx context.Context, c *resilience.Call, h *permit, err e
 		took = h.guess
 	default:
 		took[cost] = p.dollars(h, &bill)
-		took[tokens] = min(bill.Usage.Input+bill.Usage.Output, most)
+		took[tokens] = min(min(bill.Usage.Input, most)+min(bill.Usage.Output, most), most)
 		took[requests] = 1
 		h.class.learn(&took)
 	}
