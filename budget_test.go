@@ -370,6 +370,32 @@ func TestLosersOfARaceAreCharged(t *testing.T) {
 	})
 }
 
+// TestLosersThatWereRefusedAreNotCharged has them refused when they have lost.
+func TestLosersThatWereRefusedAreNotCharged(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"an SDK's error": &keyStatus{StatusCode: 500}, "one of ours": &resilience.Error{Kind: resilience.RateLimited, Status: 429},
+		"a kind": resilience.RateLimited,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pool := newPool(t, fallback.New(fallback.Config{Strategy: fallback.Parallel, Width: 2}))
+				loses := func(context.Context, string) (string, error) { time.Sleep(time.Second); return "", refusal }
+				wins := func(ctx context.Context, _ string) (string, error) {
+					time.Sleep(time.Millisecond)
+					return uses(50)(ctx, "")
+				}
+				c := newClient(t, pool, resilience.BindFunc("b", wins), resilience.BindFunc("a", loses))
+				run := resilience.WithBudget(t.Context(), resilience.Budget{Tokens: 10_000})
+				_, _, err := c.Do(run, "x", of("", 100))
+				require.NoError(t, err)
+				require.NoError(t, pool.Drain(t.Context()))
+				total, _ := resilience.Spent(run)
+				require.Equal(t, int64(50), total.Usage.Input)
+			})
+		})
+	}
+}
+
 // TestABudgetUnderLoad lets everything happen at once, and compares what was
 // spent with what the models say they have charged.
 func TestABudgetUnderLoad(t *testing.T) {

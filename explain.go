@@ -66,11 +66,15 @@ func (a *attempt) explain(err error) (Kind, error) {
 	return kind, e
 }
 
-// turnedAway reports whether the provider surely did not accept an attempt that
-// nobody waits for any more.
+// turnedAway reports whether the provider surely charges nothing for an attempt that
+// nobody waits for any more: it did not accept it, or answered with an error.
 func (a *attempt) turnedAway(err error) bool {
+	if nested(err) {
+		return !accepted(err)
+	}
 	n := a.notes()
-	return !classify.OfHTTP(err, n.status, n.header, time.Time{}).Accepted
+	facts := classify.OfHTTP(err, n.status, n.header, time.Time{})
+	return !facts.Accepted || facts.Status >= 400
 }
 
 // endedBy is the reason of what the caller's context ended.
