@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cmmv-hive/resilience/internal/classify"
 	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
@@ -171,7 +170,7 @@ func (c *Call) Remaining() int {
 // PreferCheaper makes the call go to the cheapest of the models that it may go to,
 // whatever their tiers, as long as there is one with a price: of several that cost
 // the same the picker chooses. Compared is what four million tokens cost, three of
-// them input.
+// them input. For feature authors.
 func (c *Call) PreferCheaper() { c.record().thrifty = true }
 
 // Clock returns the call's latest reading of the pool's clock. After an attempt
@@ -272,30 +271,6 @@ func (c *Call) latest() *attempt {
 	default:
 		return nil
 	}
-}
-
-// Quotas are what the provider said of its limits with the answer to the latest
-// attempt, where a [Tap] heard it: of requests and of tokens. It is nothing where
-// that is said of a key: a caller's own, or one of several.
-func (c *Call) Quotas() (requests, tokens Quota) {
-	a := c.latest()
-	if a == nil || a.key != nil && a.speaks() {
-		return
-	}
-	n := a.noted.Load()
-	if n == nil || n.header == nil {
-		return
-	}
-	r, t := classify.Quotas(n.header, c.pool.wall(c.clock))
-	return Quota(r), Quota(t)
-}
-
-// A Quota is what a provider says of one of its limits. Limit is 0 if it says
-// nothing. For feature authors.
-type Quota struct {
-	Limit     float64
-	Remaining float64
-	Reset     time.Duration // until Remaining is Limit again, 0 if it did not say
 }
 
 // Extra reports whether the call may ask the same model again after err, and

@@ -9,7 +9,8 @@ type Hooks[Req, Resp any] struct {
 	Usage func(Req, Resp) Usage
 	// Cost reports in US dollars what the model's [Price] cannot say: fees for
 	// tools and searches, batches. It is asked where there is a usage, of
-	// every attempt, and for estimates; Resp is the zero value if there is none.
+	// every attempt, and for estimates; Resp is the zero value if there is none,
+	// as it is of streams.
 	// A zero is no reason to let a call pass whose budget is spent: that takes a
 	// Price that is Free.
 	Cost func(*Model, Req, Resp, Usage) float64
