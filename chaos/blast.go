@@ -1,14 +1,16 @@
 package chaos
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
 )
 
-// Blast limits what faults may hit. What would exceed it is refused, and never
-// made smaller.
+// Blast limits what faults may hit, all that are injected at the same time taken
+// together. What would exceed it is refused, and never made smaller.
 type Blast struct {
 	// Models is how many models may be hit at once; all but one, or the only one.
 	Models int `json:"models,omitempty" off:"no" zero:"all-but-one"`
@@ -30,34 +32,54 @@ func (b Blast) models(of int) int {
 	return max(of-1, 1)
 }
 
-// blast reports what exceeds b.
-func (c *checker) blast(path string, b Blast, ttl time.Duration, all []injected, models []*resilience.Model) {
-	if ttl > b.For {
-		c.bad(path+".for", "the faults last %v, and %v are allowed", ttl, b.For)
+// blast reports what of d exceeds b.
+func (c *checker) blast(path string, b Blast, d *dose, models []*resilience.Model) {
+	if d.ttl > b.For {
+		c.bad(path+".for", "the faults last %v, and %v are allowed", d.ttl, b.For)
 	}
-	worst := map[string]bool{}
-	for _, x := range all {
-		for _, w := range x.When.windows(ttl) {
-			hit := map[string]bool{}
-			for _, y := range all {
-				if !slices.ContainsFunc(y.When.windows(ttl), func(v Span) bool { return v.From <= w.From && w.From < v.From+v.For }) {
-					continue
-				}
-				for id := range y.models {
-					hit[id] = true
-				}
-			}
-			if len(hit) > len(worst) {
-				worst = hit
-			}
-		}
+	if n, most := worst([]*dose{d}, 0), b.models(len(models)); n > most {
+		c.bad(path+".models", "%d models of %d would be hit at once, and %d are allowed", n, len(models), most)
 	}
-	if most := b.models(len(models)); len(worst) > most {
-		c.bad(path+".models", "%d models of %d would be hit at once, and %d are allowed", len(worst), len(models), most)
-	}
-	for _, x := range all {
+	for _, x := range d.injections {
 		if b.Share < 1 && x.When.Rate > b.Share && len(x.models) == len(models) {
 			c.bad(path+".share", "%s strikes %v of the attempts at every model, and %v is allowed", x, x.When.Rate, b.Share)
 		}
 	}
+}
+
+// together reports whether doses, the last of which is to begin, would hit more
+// models at once than each of them may.
+func (c *checker) together(doses []*dose, now time.Duration) {
+	most := slices.MinFunc(doses, func(a, b *dose) int { return cmp.Compare(a.most, b.most) }).most
+	if n := worst(doses, now); n > most {
+		c.bad("blast.models", "with the faults that are injected already %d models would be hit at once, and %d are allowed", n, most)
+	}
+}
+
+// worst is how many models doses hit at once, at worst, from now on.
+func worst(doses []*dose, now time.Duration) (most int) {
+	type hit struct {
+		Span
+		models map[string]bool
+	}
+	var hits []hit
+	for _, d := range doses {
+		for _, x := range d.injections {
+			for _, w := range x.When.windows(d.ttl) {
+				if w.From += d.start; w.From+w.For > now {
+					hits = append(hits, hit{w, x.models})
+				}
+			}
+		}
+	}
+	for _, h := range hits {
+		at, models := max(h.From, now), map[string]bool{}
+		for _, other := range hits {
+			if other.From <= at && at < other.From+other.For {
+				maps.Copy(models, other.models)
+			}
+		}
+		most = max(most, len(models))
+	}
+	return most
 }

@@ -13,6 +13,7 @@ type dose struct {
 	injections []injected
 	seed       uint64
 	ttl        time.Duration
+	most       int     // models that may be hit at once
 	share      float64 // of the attempts that may be struck
 
 	start, until time.Duration // on the pool's clock
@@ -23,7 +24,7 @@ type dose struct {
 
 	mu            sync.Mutex
 	counts        map[string]int64 // attempts of each model
-	asked, struck int64
+	asked, struck int64            // by any dose
 }
 
 // injected is an injection with its defaults, and the models it is about.
@@ -48,6 +49,22 @@ func (d *dose) over(now time.Duration) bool {
 	default:
 		return now >= d.until
 	}
+}
+
+// pass counts an attempt at a model that another dose strikes.
+func (d *dose) pass(model string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts[model]++
+	d.asked++
+	d.struck++
+}
+
+// besides notes that another dose strikes an attempt that was counted here.
+func (d *dose) besides() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.struck++
 }
 
 // meet counts an attempt, and returns what strikes it, or nil.

@@ -150,7 +150,9 @@ func (i *Injector) Inject(ttl time.Duration, injections ...Injection) (stop func
 	if err != nil {
 		return nil, err
 	}
-	i.begin(d)
+	if err := i.begin(d); err != nil {
+		return nil, err
+	}
 	return func() { i.end(d, "stopped") }, nil
 }
 
@@ -180,7 +182,7 @@ func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Inje
 		return nil, errors.Join(c.errs...)
 	}
 	models := i.pool.Models()
-	d := &dose{seed: seed, ttl: ttl, done: make(chan struct{}), counts: map[string]int64{}, share: 1}
+	d := &dose{seed: seed, ttl: ttl, done: make(chan struct{}), counts: map[string]int64{}, most: len(models), share: 1}
 	for n, x := range injections {
 		settings.Fill(&x)
 		in := injected{Injection: x, key: x.id(), models: map[string]bool{}}
@@ -192,8 +194,8 @@ func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Inje
 	}
 	for _, b := range limits {
 		settings.Fill(&b)
-		c.blast("blast", b, ttl, d.injections, models)
-		d.share = min(d.share, b.Share)
+		c.blast("blast", b, d, models)
+		d.most, d.share = min(d.most, b.models(len(models))), min(d.share, b.Share)
 	}
 	if len(c.errs) > 0 {
 		return nil, errors.Join(c.errs...)
@@ -201,14 +203,22 @@ func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Inje
 	return d, nil
 }
 
-// begin makes a dose strike from now on.
-func (i *Injector) begin(d *dose) {
-	d.start = i.now()
-	d.until = d.start + d.ttl
-	i.change(func(l *live) { l.doses = append(l.doses, d) })
+// begin makes a dose strike from now on, unless that were too much with those
+// that do already.
+func (i *Injector) begin(d *dose) error {
+	var c checker
+	i.change(func(l *live) {
+		d.start = i.now()
+		d.until = d.start + d.ttl
+		l.doses = slices.DeleteFunc(l.doses, func(other *dose) bool { return other.over(d.start) })
+		if c.together(append(slices.Clone(l.doses), d), d.start); len(c.errs) == 0 {
+			l.doses = append(l.doses, d)
+		}
+	})
 	if !i.cfg.Load().Enabled { // since it was looked at
 		i.end(d, switchedOff)
 	}
+	return errors.Join(c.errs...)
 }
 
 // end ends a dose, once.
@@ -255,12 +265,18 @@ func (i *Injector) meet(ctx context.Context, c *resilience.Call, m *resilience.M
 	}
 	now := i.now()
 	var s *strike
-	for _, d := range l.doses {
+	for n, d := range l.doses {
 		switch {
 		case d.over(now):
 			i.end(d, "its time was over")
-		case s == nil:
-			s = d.meet(i, c, m, now)
+		case s != nil:
+			d.pass(m.ID())
+		default:
+			if s = d.meet(i, c, m, now); s != nil {
+				for _, before := range l.doses[:n] {
+					before.besides()
+				}
+			}
 		}
 	}
 	if s != nil && s.dose.exceeded.Load() {

@@ -277,6 +277,33 @@ func TestInjectRefuses(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What is injected at different times counts together while it lasts.
+func TestBlastOfAll(t *testing.T) {
+	down := chaos.Fault{Status: 503}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, enabled)
+		for _, model := range []string{"a", "b"} {
+			_, err := l.injector.Inject(time.Minute, chaos.Injection{Fault: down, Where: at(model)})
+			require.NoError(t, err)
+		}
+		stop, err := l.injector.Inject(time.Minute, chaos.Injection{Fault: down, Where: at("b")})
+		require.NoError(t, err, "it is hit already")
+		defer stop()
+		third := chaos.Injection{Fault: down, Where: at("c")}
+		none, err := l.injector.Inject(time.Second, third)
+		require.EqualError(t, err, "blast.models: with the faults that are injected already 3 models would be hit at once, and 2 are allowed")
+		require.Nil(t, none)
+		_, err = l.ask(t.Context(), "c")
+		require.NoError(t, err)
+		third.When.From = time.Minute
+		_, err = l.injector.Inject(2*time.Minute, third)
+		require.NoError(t, err, "the others are over by then")
+		time.Sleep(time.Minute)
+		_, err = l.injector.Inject(time.Minute, chaos.Injection{Fault: down, Where: at("a")})
+		require.NoError(t, err)
+	})
+}
+
 // Where more is struck than is allowed, which traffic decides, the faults end.
 func TestBlastShare(t *testing.T) {
 	l := newLab(t, chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{Share: .25}})
@@ -289,6 +316,20 @@ func TestBlastShare(t *testing.T) {
 		}
 	}
 	require.Equal(t, 10, failed, "of the first twenty")
+
+	l = newLab(t, chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{Share: .25}})
+	for range 2 { // a fifth of a half, twice
+		_, err = l.injector.Inject(time.Minute, chaos.Injection{Fault: chaos.Fault{Status: 503}, Where: at("a"), When: chaos.Schedule{Rate: .4}})
+		require.NoError(t, err)
+	}
+	failed = 0
+	for n := range 1000 {
+		if _, err := l.ask(t.Context(), []string{"a", "b"}[n%2]); err != nil {
+			failed++
+		}
+	}
+	require.Less(t, failed, 250)
+	require.Greater(t, failed, 5)
 }
 
 // Which attempts are struck depends on the seed, the injection and the count of

@@ -170,7 +170,9 @@ func (r *run) play(ctx context.Context, d, after time.Duration) *watch {
 	faulty := after > 0
 	if faulty {
 		if len(r.dose.injections) > 0 {
-			r.i.begin(r.dose)
+			if err := r.i.begin(r.dose); err != nil {
+				w.abort(err.Error())
+			}
 		}
 		if r.drifted != nil {
 			if err := r.reload(ctx, r.drifted, "drift"); err != nil {

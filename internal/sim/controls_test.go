@@ -15,6 +15,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
+	"github.com/cmmv-hive/resilience/chaos"
 )
 
 // A forgery makes one thing wrong in a history that is right.
@@ -178,6 +179,25 @@ func TestEachCheckFindsSomething(t *testing.T) {
 			func(h *history) { h.orders = append(h.orders, orderRecord{kind: drain, at: int64(lasts)}) },
 			func(h *history) { h.orders = append(h.orders, orderRecord{kind: veto, asked: true, changed: true}) },
 		},
+		35: {
+			func(h *history) { strike(h, 1, time.Minute-time.Second) },
+			func(h *history) { strike(h, 1, 3*time.Minute) },
+			func(h *history) { strike(h, 0, 2*time.Minute) },
+			func(h *history) { h.days[0].err = errBad },
+			func(h *history) { h.days[0].end += int64(2 * time.Minute) },
+			func(h *history) { h.days[0].models = []int{1, 2, 3} },
+			func(h *history) {
+				d := *h.days[0]
+				d.begin, d.models = d.begin+1, []int{3}
+				h.days = append(h.days, &d)
+			},
+			func(h *history) {
+				for i := range time.Duration(500) {
+					strike(h, 1, 2*time.Minute+i*time.Millisecond)
+				}
+			},
+			func(h *history) { h.scenario.blast = nil },
+		},
 		36: {
 			func(h *history) {
 				h.orders = append(h.orders, orderRecord{kind: drain, asked: true, model: h.visits[0].model, at: -1, until: int64(lasts)})
@@ -269,6 +289,11 @@ func turn(h *history, from, to, reason string) {
 	h.events = append(h.events, eventRecord{at: int64(lasts), kind: resilience.EventBreaker, model: 0, from: from, to: to, reason: reason})
 }
 
+// strike adds an attempt that was made to fail.
+func strike(h *history, model int, begin time.Duration) {
+	h.events = append(h.events, eventRecord{at: int64(begin), kind: resilience.EventAttempt, model: model, faulted: true})
+}
+
 // controlled is a scenario in which all happens that forgeries need.
 func controlled() scenario {
 	s := draw(3)
@@ -298,6 +323,8 @@ func controlled() scenario {
 		f.id, f.from, f.to = i+1, time.Minute, 3*time.Minute
 		s.faults = append(s.faults, f)
 	}
+	s.blast = &chaos.Blast{Models: 2, Share: .5, For: 3 * time.Minute}
+	s.faults = append(s.faults, fault{id: 20, kind: injected, models: []int{1, 2}, from: time.Minute, to: 3 * time.Minute, share: .5})
 	return s
 }
 
@@ -313,6 +340,7 @@ func (h *history) copied() *history {
 			call.got = &got
 		}
 	}
+	c.days = deep(h.days)
 	c.worst, c.end.accounts = maps.Clone(h.worst), slices.Clone(h.end.accounts)
 	c.events, c.orders, c.samples = slices.Clone(h.events), slices.Clone(h.orders), slices.Clone(h.samples)
 	c.end.models, c.end.available, c.end.drains = slices.Clone(h.end.models), slices.Clone(h.end.available), slices.Clone(h.end.drains)

@@ -23,6 +23,7 @@ type history struct {
 	gates    []*gateRecord
 	events   []eventRecord
 	orders   []orderRecord
+	days     []*dayRecord
 	samples  []sampleRecord
 	worst    map[string]excess // of each account
 	reached  map[string]bool   // states that are interesting
@@ -107,6 +108,8 @@ type eventRecord struct {
 	reason   string
 	key      string
 	err      resilience.Kind
+	took     time.Duration
+	faulted  bool
 }
 
 // An orderRecord is what an operator did.

@@ -163,6 +163,7 @@ func (d *desk) tasks() (list []task) {
 			o.asked = d.was("config")
 		}})
 	}
+	list = append(list, d.injections()...)
 	slices.SortStableFunc(list, func(a, b task) int { return int(a.at - b.at) })
 	return list
 }

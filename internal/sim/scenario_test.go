@@ -11,6 +11,7 @@ import (
 	"github.com/cmmv-hive/resilience/balance"
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
+	"github.com/cmmv-hive/resilience/chaos"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
 	"github.com/cmmv-hive/resilience/stack"
@@ -40,6 +41,7 @@ type scenario struct {
 	guests  bool           // some who call bring their own
 	budgets *budget.Config // or nil
 	blind   bool           // nobody estimates what calls of one operation take
+	blast   *chaos.Blast   // of what the pool itself injects, or nil
 }
 
 // A modelPlan is a model and the server behind it.
@@ -73,6 +75,7 @@ func draw(seed uint64) scenario {
 	s.drawFaults(r)
 	s.drawKeys(rand.New(rand.NewPCG(seed, 0x52)))
 	s.drawBudgets(rand.New(rand.NewPCG(seed, 0x53)))
+	s.drawInjected(rand.New(rand.NewPCG(seed, 0x54)))
 	return s
 }
 

@@ -224,6 +224,7 @@ func TestMissingChecks(t *testing.T) {
 	for number := 1; number <= 42; number++ {
 		checked := slices.ContainsFunc(checks, func(c check) bool { return c.number == number })
 		_, known := missing[number]
-		require.NotEqual(t, checked, known, "%d", number)
+		_, tested := elsewhere[number]
+		require.NotEqual(t, checked, known || tested, "%d", number)
 	}
 }

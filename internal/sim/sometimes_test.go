@@ -55,6 +55,9 @@ var sometimes = []string{
 	"a limit of a budget refused",
 	"a call waited for a reservation",
 	"a soft limit was passed",
+	"an injected fault struck",
+	"a struck call succeeded",
+	"an injection was refused",
 }
 
 // states are those that a history has reached.
@@ -99,6 +102,8 @@ func states(h *history) map[string]bool {
 	}
 	for _, c := range h.calls {
 		for i, a := range c.report.Attempts {
+			mark("an injected fault struck", a.Faulted)
+			mark("a struck call succeeded", a.Faulted && c.err == nil)
 			mark("a hedge won", a.Hedge && a.Kind == 0)
 			mark("a hedge lost", a.Hedge && a.Kind == resilience.Canceled && i > 0)
 			if a.Key != "" && a.Kind != 0 {

@@ -124,7 +124,8 @@ func (w *watch) gate(m *resilience.Model, next resilience.Handler) resilience.Ha
 
 // see notes an event.
 func (w *watch) see(ctx context.Context, e resilience.Event) {
-	r := eventRecord{at: now(), kind: e.Kind, model: number(e.Model), from: e.From, to: e.To, reason: e.Reason, key: e.Key, err: resilience.KindOf(e.Err)}
+	r := eventRecord{at: now(), kind: e.Kind, model: number(e.Model), from: e.From, to: e.To, reason: e.Reason, key: e.Key, err: resilience.KindOf(e.Err),
+		took: e.Duration, faulted: e.Faulted}
 	if rec := recordOf(ctx); rec != nil {
 		r.call = rec.id
 	}
