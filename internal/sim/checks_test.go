@@ -90,12 +90,24 @@ type view struct {
 	gatesAt  [][]*gateRecord // by model
 	asksAt   [][]*askRecord
 	keyed    map[keyPlace][]*askRecord // if it was asked for
+	struck   map[visitPlace]bool       // by the pool's own injector: late, if it was asked at all
+}
+
+type visitPlace struct {
+	call  int64
+	model int
 }
 
 func look(h *history) *view {
 	v := &view{
 		history: h, asksOf: map[int64][]*askRecord{}, visitsOf: map[int64][]*visitRecord{}, callOf: map[int64]*callRecord{},
 		gatesAt: make([][]*gateRecord, len(h.scenario.models)), asksAt: make([][]*askRecord, len(h.scenario.models)),
+		struck: map[visitPlace]bool{},
+	}
+	for _, e := range h.events {
+		if e.faulted {
+			v.struck[visitPlace{e.call, e.model}] = true
+		}
 	}
 	for _, c := range h.calls {
 		v.callOf[c.id] = c

@@ -155,7 +155,10 @@ func withinBlast(v *view, bad func(string, ...any)) {
 		}
 		hit := map[int]bool{}
 		for _, other := range v.days {
-			if other.err == nil && other.begin <= d.begin && d.begin < other.end {
+			strikes := slices.ContainsFunc(told, func(a toldAttempt) bool { // it has not ended for its share
+				return a.faulted && a.begin >= d.begin && a.begin < other.end && other.of(a.model)
+			})
+			if other == d || other.err == nil && other.begin <= d.begin && d.begin < other.end && strikes {
 				for _, m := range other.models {
 					hit[m] = true
 				}
@@ -164,22 +167,35 @@ func withinBlast(v *view, bad func(string, ...any)) {
 		if len(hit) > blast.Models {
 			bad("%d models of %d were hit at %v", len(hit), blast.Models, at(d.begin))
 		}
-		v.share(d, told, bad)
 	}
+	v.share(told, bad)
 }
 
-// share looks at the part of the attempts that one of the days struck.
-func (v *view) share(d *dayRecord, told []toldAttempt, bad func(string, ...any)) {
-	n, struck := 0, 0
+// share looks at the part of the attempts that was struck: no more than there
+// may be since a day began that strikes them.
+func (v *view) share(told []toldAttempt, bad func(string, ...any)) {
+	type count struct{ asked, struck int }
+	counts := map[*dayRecord]*count{}
 	for _, a := range told {
-		if a.begin <= d.begin || a.begin >= d.end {
-			continue
+		within, n := false, ""
+		for _, d := range v.days {
+			if d.err != nil || a.begin <= d.begin || a.begin >= d.end {
+				continue
+			}
+			if counts[d] == nil {
+				counts[d] = &count{}
+			}
+			c := counts[d]
+			if c.asked++; a.faulted {
+				c.struck++
+			}
+			if d.of(a.model) {
+				within = within || c.asked <= 20 || float64(c.struck) <= v.scenario.blast.Share*float64(c.asked)
+				n += fmt.Sprintf(" %d of %d since %v", c.struck, c.asked, at(d.begin))
+			}
 		}
-		if n++; !a.faulted {
-			continue
-		}
-		if struck++; n > 20 && float64(struck) > v.scenario.blast.Share*float64(n) {
-			bad("%d of the first %d attempts were struck from %v on, and a part of %v may be", struck, n, at(d.begin), v.scenario.blast.Share)
+		if a.faulted && !within {
+			bad("m%d was struck at %v, and a part of %v may be:%s", a.model, at(a.begin), v.scenario.blast.Share, n)
 			return
 		}
 	}

@@ -244,7 +244,7 @@ func (v *view) limitedKeys(bad func(string, ...any)) {
 				continue
 			}
 			for _, b := range list[i+1:] {
-				if b.model != a.model || b.begin <= a.end+slack {
+				if b.model != a.model || b.begin <= a.end+slack || v.struck[visitPlace{b.call, b.model}] {
 					continue
 				}
 				if b.begin >= a.end+int64(a.wait)-slack || v.mended(a.model, a.end, b.begin) || v.changed(a.model, a.end, b.begin) {
@@ -283,7 +283,7 @@ func (v *view) badKeys(bad func(string, ...any)) {
 				term = int64(lasts)
 			}
 			for _, b := range list[i+1:] {
-				if b.begin <= a.end+slack {
+				if b.begin <= a.end+slack || v.struck[visitPlace{b.call, b.model}] {
 					continue
 				}
 				if b.begin >= a.end+term-slack || v.pardoned(a.model, a.end, b.begin) {
@@ -355,7 +355,7 @@ func (v *view) rotated(a *askRecord) bool {
 func rotations(v *view, bad func(string, ...any)) {
 	for _, list := range v.byKey() {
 		for _, a := range list {
-			if !a.ofKey() || v.guest(a) {
+			if !a.ofKey() || v.guest(a) || v.struck[visitPlace{a.call, a.model}] {
 				continue
 			}
 			c, g := v.callOf[a.call], v.gateOf(a)
