@@ -105,6 +105,9 @@ func (e *Error) Format(f fmt.State, verb rune) {
 	_, _ = f.Write([]byte(b.String()))
 }
 
+// MarshalText returns the one line: JSON of an event or a report tells no more.
+func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
+
 // LogValue implements [slog.LogValuer].
 func (e *Error) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("kind", e.Kind.String()), slog.String("model", e.Model), slog.Int("attempt", e.Attempt)}
@@ -228,6 +231,9 @@ func (e *ExhaustedError) Format(f fmt.State, verb rune) {
 	}
 	_, _ = f.Write([]byte(b.String()))
 }
+
+// MarshalText returns the one line.
+func (e *ExhaustedError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // LogValue implements [slog.LogValuer].
 func (e *ExhaustedError) LogValue() slog.Value {

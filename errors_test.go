@@ -271,6 +271,9 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 							fmt.Fprintf(&out, format+"\n", rep)
 						}
 						log.Error("x", "err", err, "report", rep)
+						asJSON, jsonErr := json.Marshal([]any{err, rep, struct{ Err error }{err}})
+						require.NoError(t, jsonErr)
+						out.Write(asJSON)
 						_, _ = out.WriteString(strings.Join(p.Stack(), "\n"))
 						fmt.Fprintln(&out, p.Explain(""))
 					}()

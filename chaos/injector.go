@@ -168,7 +168,8 @@ func (i *Injector) ready() (*InjectorConfig, error) {
 	return cfg, nil
 }
 
-// prepareDose checks injections against the pool and limits.
+// prepareDose checks injections against the pool and limits, the settings' first
+// and then those of an experiment.
 func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Injection, limits ...Blast) (*dose, error) {
 	var c checker
 	if len(injections) == 0 {
@@ -192,9 +193,13 @@ func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Inje
 		}
 		d.injections = append(d.injections, in)
 	}
-	for _, b := range limits {
+	for n, b := range limits {
+		path := "blast"
+		if n == 0 {
+			path = section + ".blast"
+		}
 		settings.Fill(&b)
-		c.blast("blast", b, d, models)
+		c.blast(path, b, d, models)
 		d.most, d.share = min(d.most, b.models(len(models))), min(d.share, b.Share)
 	}
 	if len(c.errs) > 0 {

@@ -192,7 +192,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		"off":       {chaos.InjectorConfig{}, nil, "chaos.enabled: chaos is switched off; set it to true"},
 		"its blast": {enabled, func(e *chaos.Experiment) { e.Blast.For = time.Second }, "blast.for: the faults last 1m0s, and 1s are allowed"},
-		"our blast": {chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{For: time.Second}}, nil, "blast.for: the faults last 1m0s, and 1s are allowed"},
+		"our blast": {chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{For: time.Second}}, nil, "chaos.blast.for: the faults last 1m0s, and 1s are allowed"},
 		"too many":  {enabled, func(e *chaos.Experiment) { e.Load.PerSecond = 1e4 }, "load.perSecond: 10000 calls a second make 1500000 calls, more than 100000"},
 		"all leave": {enabled, func(e *chaos.Experiment) { e.Drift.Drop = 3 }, "drift.drop: of 3 models 3 cannot leave"},
 		"nothing":   {enabled, func(e *chaos.Experiment) { e.Method = nil }, "method: is empty: there is nothing to inject"},
