@@ -232,7 +232,7 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 	if kind == Canceled && a.call.lost() != nil {
 		m.atLeast(now, took)
 	}
-	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err))
+	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err), n != nil && n.firstChunk > 0)
 	if n != nil && n.unasked {
 		a.jot(func(n *note) { n.Usage, n.cost, n.priced = Usage{}, 0, false })
 		n = a.noted.Load()
@@ -249,6 +249,9 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 				dollars = d
 			}
 			m.stats.spend(now, n.Usage, dollars)
+			if kind == 0 && n.Output > 0 {
+				m.stats.pace(now, now-a.start-int64(n.firstChunk), n.Output)
+			}
 		}
 		a.warn(n.repeats)
 	}

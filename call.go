@@ -59,6 +59,7 @@ type typed interface {
 type asks interface {
 	request() any
 	revise()
+	reduce(step int) bool
 }
 
 // extraAttempts is how many attempts a call and those within it may make

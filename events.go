@@ -28,13 +28,16 @@ const (
 	EventWarning                       // something is set up badly
 	EventPanic                         // background work panicked
 	EventBudget                        // a budget has passed its soft or its hard limit
+	EventHealth                        // a model's health changed
+	EventRecovery                      // a step was taken to bring a model back
+	EventDegrade                       // the level of degradation changed
 )
 
-const eventKinds = int(EventBudget) + 1
+const eventKinds = int(EventDegrade) + 1
 
 // String returns the kind's name.
 func (k EventKind) String() string {
-	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic", "budget"}
+	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic", "budget", "health", "recovery", "degrade"}
 	if int(k) < len(names) {
 		return names[k]
 	}

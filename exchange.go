@@ -76,6 +76,16 @@ func (x *exchange[Req, Resp]) revise() {
 	x.trail.flaw = nil
 }
 
+// reduce makes the request ask for less, and reports whether it can.
+func (x *exchange[Req, Resp]) reduce(step int) bool {
+	hook := x.view().binding.hooks.Reduce
+	if hook == nil {
+		return false
+	}
+	x.req = hook(x.req, step)
+	return true
+}
+
 // price is what u costs at m, and whether that is known. Answered says that it is
 // for the response there is.
 func (x *exchange[Req, Resp]) price(m *Model, u Usage, answered bool) (dollars float64, ok bool) {

@@ -43,7 +43,7 @@ func (x *exchange[Req, Resp]) fork(f *fork) *Call {
 		id: c.ID(), window: t.window, last: t.last, tried: slices.Clone(t.tried),
 		limit: t.limit, limitCause: t.limitCause, span: t.span,
 		life: t.life, began: t.began,
-		wait: t.wait, flaw: t.flaw,
+		wait: t.wait, flaw: t.flaw, stretch: t.stretch,
 	}
 	t.wait = 0
 	f.lead, f.call, f.base = c, &y.Call, c.attempts

@@ -29,6 +29,11 @@ type Hooks[Req, Resp any] struct {
 	// dearer of input and output.
 	Tokens func(Req) int
 	Output func(Req) int
+	// Reduce returns a request that asks for less, by a step of 1, 2 or more, each
+	// less than the one before: a shorter answer, less context, a smaller batch.
+	// It is used while the service is degraded, with the request as the caller made
+	// it, which it must not modify. What Validate demands stays.
+	Reduce func(req Req, step int) Req
 	// Default answers when every model failed and the caller still waits.
 	Default func(Req, error) (Resp, error)
 }
@@ -43,5 +48,5 @@ func (h Hooks[Req, Resp]) apply(b *binding[Req, Resp]) error {
 
 func (h *Hooks[Req, Resp]) empty() bool {
 	return h.Usage == nil && h.Cost == nil && h.Validate == nil && h.Revise == nil &&
-		h.Tokens == nil && h.Output == nil && h.Default == nil
+		h.Reduce == nil && h.Tokens == nil && h.Output == nil && h.Default == nil
 }

@@ -66,6 +66,8 @@ type Model struct {
 	errors   window.Share // with what is in flight
 	_        line
 
+	probes probes
+
 	mu     sync.Mutex // of what follows; held for moments
 	holds  [holders]hold
 	states map[any]any // of features, by *PerModel

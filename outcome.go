@@ -40,6 +40,7 @@ func (c *Call) sum(answered bool, skipped []Verdict, took time.Duration) Report 
 	rep := Report{
 		Call: c.ID(), Op: c.Op(), Attempts: t.attempts, Skipped: skipped, Usage: t.usage, Cost: t.cost,
 		Duration: took, Generation: c.table.roster.config, LastResort: answered && c.lastResort, Rescued: t.rescued,
+		Level: t.level, Reduced: t.reduced, GivenUp: t.givenUp,
 	}
 	if answered {
 		rep.Model = c.model

@@ -35,6 +35,7 @@ type Pool struct {
 	log        *slog.Logger
 	random     *random
 	rules      []func(error) Kind
+	probe      func(context.Context, *Model) error // or nil
 	audits     []func(context.Context, Change) error
 	background []work
 	resets     []func(*Model)

@@ -25,6 +25,10 @@ type Report struct {
 	Rescued     bool // a stream that broke, and went on; see [Stream.All]
 	Defaulted   bool // answered by Hooks.Default
 	Bypassed    bool // the library was out of the path
+
+	Level   string   // of degradation at which the call was served, "" for none
+	Reduced int      // the step by which Hooks.Reduce made it ask for less
+	GivenUp []string // for being degraded
 }
 
 // LogValue implements [slog.LogValuer].
@@ -51,6 +55,9 @@ func (r Report) LogValue() slog.Value {
 	flag("rescued", r.Rescued)
 	flag("defaulted", r.Defaulted)
 	flag("bypassed", r.Bypassed)
+	if r.Level != "" {
+		attrs = append(attrs, slog.String("level", r.Level), slog.String("givenUp", strings.Join(r.GivenUp, ", ")))
+	}
 	return slog.GroupValue(attrs...)
 }
 
@@ -128,6 +135,11 @@ type trail struct {
 	window int      // a model needs a larger one
 	last   bool     // this model is the last one
 	avoid  []string // providers, for the moment
+
+	level   string // of degradation,
+	givenUp []string
+	reduced int     // the step of Hooks.Reduce
+	stretch float64 // of timeouts, or 0
 
 	thrifty bool    // cheaper models go first
 	sparing bool    // none that is dearer, for the moment,

@@ -199,12 +199,12 @@ func (t *timeouts) ofCall(c *Call) *bounds {
 
 func (t *timeouts) attempt(c *Call) (time.Duration, *timeoutError) {
 	b := t.of(c)
-	return t.enforced(b.forAttempt, b.attemptCause)
+	return t.enforced(c.stretched(b.forAttempt, b.attemptCause))
 }
 
 func (t *timeouts) firstChunk(c *Call) (time.Duration, *timeoutError) {
 	b := t.of(c)
-	return t.enforced(b.forFirst, b.firstCause)
+	return t.enforced(c.stretched(b.forFirst, b.firstCause))
 }
 
 func (t *timeouts) enforced(d time.Duration, cause *timeoutError) (time.Duration, *timeoutError) {
