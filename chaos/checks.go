@@ -33,8 +33,8 @@ func (r *run) judge(res *Result, w *watch) {
 		res.Struck += d.Struck
 	}
 	switch {
-	case w.why != "":
-		res.Verdict, res.Why = VerdictAborted, w.why
+	case w.aborted() != "":
+		res.Verdict, res.Why = VerdictAborted, w.aborted()
 		return
 	case res.Struck == 0 && r.drifted == nil:
 		res.Verdict, res.Why = VerdictInvalid, "no attempt was struck, so nothing is shown: is the load long enough, and does it go to the models that were meant?"
@@ -51,7 +51,7 @@ func (r *run) judge(res *Result, w *watch) {
 	if e.Conduct.Probes > 0 {
 		res.Checks = append(res.Checks, r.disciplined(tries))
 	}
-	res.Checks = append(res.Checks, r.recovered(w), alive(w))
+	res.Checks = append(res.Checks, r.recovered(w), alive(w, tries))
 	passed, failed := 0, 0
 	for _, c := range res.Checks {
 		switch c.Outcome {
@@ -259,7 +259,7 @@ func (r *run) recovered(w *watch) Check {
 }
 
 // alive looks at what is left of the faults at the end.
-func alive(w *watch) Check {
+func alive(w *watch, tries []*trial) Check {
 	var evidence []string
 	for _, id := range w.order {
 		if s := w.models[id]; s.held && !s.before {
@@ -271,7 +271,7 @@ func alive(w *watch) Check {
 			evidence = append(evidence, fmt.Sprintf("call %d has not ended", n))
 		}
 	}
-	for _, t := range w.tries {
+	for _, t := range tries {
 		if t.end == 0 {
 			evidence = append(evidence, fmt.Sprintf("call %d has left an attempt at %s open", t.load, t.model))
 		}

@@ -235,7 +235,7 @@ func (r *run) wait(ctx context.Context, w *watch, until time.Duration) error {
 	}
 	select {
 	case <-w.stopped:
-		return errors.New(w.why)
+		return errors.New(w.aborted())
 	default:
 	}
 	if r.dose.exceeded.Load() {
@@ -256,7 +256,7 @@ func (r *run) call(ctx context.Context, w *watch, room chan struct{}, calls *syn
 	}
 	calls.Go(func() {
 		defer func() { <-room }()
-		ctx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, n), r.i.clock(r.e.Load.Patience))
+		ctx, cancel := context.WithTimeout(context.WithValue(ctx, loadKey{}, loadCall{w, n}), r.i.clock(r.e.Load.Patience))
 		defer cancel()
 		returned := false
 		defer func() {
@@ -297,11 +297,11 @@ func (r *run) broken(w *watch, t time.Duration) string {
 // unsteady says why the control run shows that an experiment would show nothing.
 func unsteady(e Experiment, w *watch, m Measures) string {
 	switch {
-	case w.why != "":
-		return w.why
+	case w.aborted() != "":
+		return w.aborted()
 	case m.Calls == 0:
 		return "no calls were made without faults"
-	case len(w.tries) == 0:
+	case m.Attempts == 0:
 		return "the load made no attempt at a model of the injector's pool"
 	}
 	for _, c := range e.Steady.checks(m) {

@@ -80,6 +80,13 @@ func (w *watch) abort(why string) {
 	}
 }
 
+// aborted returns why the experiment was ended, or "".
+func (w *watch) aborted() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.why
+}
+
 // look notes which models are held.
 func (w *watch) look() {
 	now := w.now()
@@ -107,13 +114,20 @@ func (w *watch) look() {
 
 type loadKey struct{}
 
+// A loadCall is a call of the load, in a context. What a call leaves behind may
+// make attempts while another watch is kept, or in another pool.
+type loadCall struct {
+	watch *watch
+	n     int
+}
+
 // begin notes an attempt of the load's, nil if it is another's.
 func (w *watch) begin(ctx context.Context, c *resilience.Call, m *resilience.Model, s *strike) *trial {
-	n, ours := ctx.Value(loadKey{}).(int)
-	if !ours {
+	of, ours := ctx.Value(loadKey{}).(loadCall)
+	if !ours || of.watch != w {
 		return nil
 	}
-	t := &trial{load: n, call: c.ID(), model: m.ID(), key: resilience.KeyFrom(ctx), begin: w.now(), lastResort: c.LastResort()}
+	t := &trial{load: of.n, call: c.ID(), model: m.ID(), key: resilience.KeyFrom(ctx), begin: w.now(), lastResort: c.LastResort()}
 	if s != nil {
 		t.fault = s.String()
 		t.down = s.Fault.fails() && s.When.share(w.start+t.begin-s.dose.start) >= 1
@@ -176,12 +190,16 @@ func (w *watch) returned(c *seenCall, err error) {
 	c.took, c.done, c.ok, c.kind = now-c.at, true, err == nil, resilience.KindOf(err)
 }
 
-// sorted returns the attempts in an order that does not depend on which of two
-// that happened in the same moment was noted first.
+// sorted returns the attempts as they stand, in an order that does not depend on
+// which of two that happened in the same moment was noted first.
 func (w *watch) sorted() []*trial {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := slices.Clone(w.tries)
+	all := make([]*trial, len(w.tries))
+	for n, t := range w.tries {
+		now := *t
+		all[n] = &now
+	}
 	slices.SortStableFunc(all, func(a, b *trial) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.load, b.load), cmp.Compare(a.model, b.model))
 	})
