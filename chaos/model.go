@@ -45,7 +45,7 @@ type Incident struct {
 }
 
 // Active reports whether i is under way at t.
-func (i Incident) Active(t time.Duration) bool { return t >= i.From && t < i.From+i.For }
+func (i Incident) Active(t time.Duration) bool { return t >= i.From && t-i.From < i.For }
 
 // A Try is an attempt at the model, as far as its outcome depends on it.
 type Try struct {
@@ -131,7 +131,7 @@ func (o Outcome) with(f Fault, at time.Duration) Outcome {
 	case f.Name == SlowStart:
 		o.Begins = 0 // its delay is within the answer
 	case f.After > 0:
-		o.Begins = f.After
+		o.Begins = min(f.After, longest)
 	}
 	if f.Name == Throttled && f.Wait == 0 {
 		o.RetryAfter = limitLeft(at)
@@ -153,4 +153,9 @@ func share(s float64) float64 {
 	return s
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// longest is the longest time: sums of a few are still times.
+const longest = 50 * 365 * 24 * time.Hour
+
+func seconds(s float64) time.Duration { return nanoseconds(s * float64(time.Second)) }
+
+func nanoseconds(n float64) time.Duration { return time.Duration(min(n, float64(longest))) }

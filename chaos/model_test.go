@@ -3,7 +3,9 @@ package chaos
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -155,5 +157,32 @@ func BenchmarkOutcome(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		plan.Outcome(1, Try{Call: "12345", At: time.Minute, Tokens: 100})
+	}
+}
+
+// A time that is too long is long, and not over before it began.
+func TestTimesWithoutEnd(t *testing.T) {
+	require.True(t, Incident{From: time.Second, For: math.MaxInt64}.Active(time.Minute))
+	require.False(t, Incident{From: time.Second, For: math.MaxInt64}.Active(0))
+	for name, m := range map[string]Model{
+		"first token": {FirstToken: Always(1e12)},
+		"rate":        {Rate: Always(1e-300)},
+		"slower":      {FirstToken: Always(1e6), Incidents: []Incident{{Fault: Fault{Name: Slow}, For: 1, Slower: 1e300}}},
+		"after":       {Rate: Always(1), Failures: []Failure{{Fault: Fault{Name: Duplicate, After: math.MaxInt64}, Share: 1}}},
+	} {
+		require.Greater(t, m.Outcome(1, Try{Tokens: 5}).After, 1000*time.Hour, name)
+	}
+	for _, c := range []struct {
+		speed float64
+		clock time.Duration // a second of the model's
+		now   time.Duration // after a second
+	}{{1e-12, longest, 0}, {1e300, 0, longest}} {
+		synctest.Test(t, func(t *testing.T) {
+			p, err := NewProvider(ProviderConfig{Speed: c.speed})
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			require.Equal(t, c.clock, p.clock(time.Second))
+			require.Equal(t, c.now, p.cfg.Now())
+		})
 	}
 }

@@ -122,7 +122,7 @@ func NewProvider(cfg ProviderConfig) (*Provider, error) {
 	}
 	if cfg.Now == nil {
 		start := time.Now()
-		cfg.Now = func() time.Duration { return time.Duration(float64(time.Since(start)) * cfg.Speed) }
+		cfg.Now = func() time.Duration { return nanoseconds(float64(time.Since(start)) * cfg.Speed) }
 	}
 	if len(cfg.Models) == 0 {
 		cfg.Models = []Model{{}}

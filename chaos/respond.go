@@ -131,7 +131,7 @@ func (p *Provider) askToWait(h http.Header, k kind, f Fault, wait time.Duration,
 
 // clock turns a time of the models into one of the clock.
 func (p *Provider) clock(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / p.cfg.Speed)
+	return nanoseconds(float64(d) / p.cfg.Speed)
 }
 
 func requestID(seed uint64, model string, t Try) string {
