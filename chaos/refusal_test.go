@@ -227,3 +227,12 @@ func TestBadRequests(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.NotEmpty(t, res.Header.Get("Request-Id"))
 }
+
+// An error in a stream is worded as the refusal of its status is, within the process too.
+func TestStreamErrorInProcess(t *testing.T) {
+	var e *refusalError
+	require.ErrorAs(t, Fault{Name: StreamError, Status: 429}.refusal(&Injector{speed: 1}), &e)
+	require.Equal(t, "requests", e.Type)
+	require.Equal(t, "rate_limit_exceeded", e.Code)
+	require.Equal(t, 429, e.StatusCode)
+}

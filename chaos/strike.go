@@ -26,6 +26,9 @@ func (e *refusalError) Error() string { return e.Message }
 // refusal is what an SDK of OpenAI's makes of f.
 func (f Fault) refusal(i *Injector) error {
 	said := f.failure(openAI)
+	if f.Name == StreamError {
+		said = f.late(openAI, "")
+	}
 	e := &refusalError{said.status, said.kind, said.code, said.text, http.Header{}}
 	wait := f.Wait
 	if f.Name == Throttled && wait == 0 {
