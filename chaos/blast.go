@@ -17,8 +17,8 @@ type Blast struct {
 	// Share is the part of the attempts that may be struck. More end the faults, once
 	// there were twenty attempts.
 	Share float64 `json:"share,omitempty" default:"1" max:"1" off:"no"`
-	// For is how long faults may last.
-	For time.Duration `json:"for,omitempty" default:"10m" off:"no"`
+	// For is how long faults may last, a week at most.
+	For time.Duration `json:"for,omitempty" default:"10m" max:"168h" off:"no"`
 }
 
 // enough is how many attempts there must be for a share of them.
@@ -64,18 +64,19 @@ func worst(doses []*dose, now time.Duration) (most int) {
 	}
 	var hits []hit
 	for _, d := range doses {
+		hits = append(hits, hit{Span{d.start, d.ttl}, d.gone})
 		for _, x := range d.injections {
 			for _, w := range x.When.windows(d.ttl) {
-				if w.From += d.start; w.From+w.For > now {
-					hits = append(hits, hit{w, x.models})
-				}
+				w.From += d.start
+				hits = append(hits, hit{w, x.models})
 			}
 		}
 	}
+	hits = slices.DeleteFunc(hits, func(h hit) bool { return h.end() <= now })
 	for _, h := range hits {
 		at, models := max(h.From, now), map[string]bool{}
 		for _, other := range hits {
-			if other.From <= at && at < other.From+other.For {
+			if other.has(at) {
 				maps.Copy(models, other.models)
 			}
 		}

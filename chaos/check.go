@@ -21,6 +21,13 @@ func (c *checker) bad(path, format string, args ...any) {
 	c.errs = append(c.errs, &resilience.ConfigError{Path: path, Problem: fmt.Sprintf(format, args...)})
 }
 
+// tags reports what v's own tags say is wrong with it.
+func (c *checker) tags(path string, v any) {
+	for _, p := range settings.Check(path, v) {
+		c.bad(p.Path, "%s", p.Problem)
+	}
+}
+
 func (c *checker) law(path string, l Law) {
 	if err := l.check(); err != nil {
 		c.bad(path, "%v", err)
@@ -117,7 +124,19 @@ func (c *checker) strikes(path string, f Fault) {
 	c.fault(path, f)
 }
 
+// fault checks a fault whose tags nobody has looked at.
 func (c *checker) fault(path string, f Fault) {
+	c.sense(path, f)
+	if f.After < 0 || f.For < 0 || f.Pace < 0 || f.KeepAlive < 0 {
+		c.bad(path, "has a negative time: after %v, for %v, pace %v, keepAlive %v", f.After, f.For, f.Pace, f.KeepAlive)
+	}
+	if f.Tokens < 0 || f.Times < 0 || f.Size < 0 || f.Size > maxSize || f.Times > maxTokens {
+		c.bad(path, "counts out of bounds: tokens %d, times %d (0 to %d), size %d (0 to %d)", f.Tokens, f.Times, maxTokens, f.Size, maxSize)
+	}
+}
+
+// sense reports what does not belong together in a fault.
+func (c *checker) sense(path string, f Fault) {
 	uses, known := looks[f.Name]
 	if !known {
 		names := make([]string, 0, len(looks))
@@ -159,12 +178,6 @@ func (c *checker) fault(path string, f Fault) {
 	}
 	if f.Status != 0 && (f.Status < 400 || f.Status > 599) {
 		c.bad(path+".status", "%d is no status of an error, want 400 to 599", f.Status)
-	}
-	if f.After < 0 || f.For < 0 || f.Pace < 0 || f.KeepAlive < 0 {
-		c.bad(path, "has a negative time: after %v, for %v, pace %v, keepAlive %v", f.After, f.For, f.Pace, f.KeepAlive)
-	}
-	if f.Tokens < 0 || f.Times < 0 || f.Size < 0 || f.Size > maxSize || f.Times > maxTokens {
-		c.bad(path, "counts out of bounds: tokens %d, times %d (0 to %d), size %d (0 to %d)", f.Tokens, f.Times, maxTokens, f.Size, maxSize)
 	}
 	switch f.WaitAs {
 	case "", WaitSeconds, WaitMillis, WaitDate, WaitReset, WaitBody:

@@ -242,12 +242,15 @@ func (r *run) disciplined(tries []*trial) Check {
 
 // recovered looks at when the calls after the faults are as they were.
 func (r *run) recovered(w *watch) Check {
+	if w.measure(r.e.For, r.e.For+r.e.after()).Calls == 0 {
+		return skipped(CheckRecovered, "no calls were made after the faults")
+	}
 	window := r.e.Recover / 12
 	back := time.Duration(0)
 	var evidence []string
 	for from := time.Duration(0); from+window <= r.e.after(); from += window {
 		m := w.measure(r.e.For+from, r.e.For+from+window)
-		if m.Success() >= min(r.e.Steady.Success, .99) {
+		if m.Success() >= min(cmp.Or(r.e.Steady.Success, .99), .99) {
 			continue
 		}
 		back = from + window

@@ -13,8 +13,9 @@ type dose struct {
 	injections []injected
 	seed       uint64
 	ttl        time.Duration
-	most       int     // models that may be hit at once
-	share      float64 // of the attempts that may be struck
+	gone       map[string]bool // models that leave meanwhile, by ID
+	most       int             // models that may be hit at once
+	share      float64         // of the attempts that may be struck
 
 	start, until time.Duration // on the pool's clock
 	once         sync.Once

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -20,9 +22,10 @@ type Experiment struct {
 	Seed  uint64  `json:"seed,omitempty"`
 	Load  Traffic `json:"load,omitzero"`
 
-	Control time.Duration `json:"control,omitempty" default:"30s" off:"no"` // without faults
-	For     time.Duration `json:"for,omitempty" default:"1m" off:"no"`      // with them
-	Recover time.Duration `json:"recover,omitempty" default:"1m" off:"no"`  // after which all must be well again
+	// Each a second at least and a week at most.
+	Control time.Duration `json:"control,omitempty" default:"30s" min:"1s" max:"168h" off:"no"` // without faults
+	For     time.Duration `json:"for,omitempty" default:"1m" min:"1s" max:"168h" off:"no"`      // with them
+	Recover time.Duration `json:"recover,omitempty" default:"1m" min:"1s" max:"168h" off:"no"`  // after which all must be well again
 
 	Method []Injection `json:"method,omitempty"`
 	Drift  Drift       `json:"drift,omitzero"`
@@ -33,11 +36,11 @@ type Experiment struct {
 	Abort   Promises `json:"abort,omitzero"` // broken over a sixth of For, by ten calls at least, they end the experiment
 	Blast   Blast    `json:"blast,omitzero"`
 
-	Weight float64 `json:"weight,omitempty" default:"10" off:"no"` // in the score of a [Report]
+	Weight float64 `json:"weight,omitempty" default:"10" max:"1000000" off:"no"` // in the score of a [Report]
 }
 
 // Traffic is the calls that an experiment makes: a Poisson process, whatever
-// becomes of the calls before.
+// becomes of the calls before, of 100,000 calls at most.
 type Traffic struct {
 	PerSecond float64       `json:"perSecond,omitempty" default:"10" off:"no"`
 	AtOnce    int           `json:"atOnce,omitempty" default:"1000" off:"no"` // a call for which there is no room has failed
@@ -85,16 +88,31 @@ func ReadExperiment(r io.Reader) (Experiment, error) {
 	var e Experiment
 	data, raw := extract(data)
 	problems := settings.Decode("", data, &e)
-	for n := range problems {
-		if problems[n].Path == "" {
-			problems[n].Path = "experiment"
-		}
-	}
-	if len(problems) > 0 {
-		return Experiment{}, errors.Join(configErrors(problems), e.check())
+	if len(problems) == 1 && problems[0].Path == "" {
+		problems[0].Path = "experiment"
+		return Experiment{}, configErrors(problems)
 	}
 	e.Drift.Config = raw
-	return e, e.check()
+	errs := []error{configErrors(problems)}
+	for _, err := range e.problems() {
+		if !explained(err, problems) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Experiment{}, err
+	}
+	return e, nil
+}
+
+// explained reports whether err comes of what could not be read: at its path, or
+// within.
+func explained(err error, problems []settings.Problem) bool {
+	wrong, ok := errors.AsType[*resilience.ConfigError](err)
+	return ok && slices.ContainsFunc(problems, func(p settings.Problem) bool {
+		rest, within := strings.CutPrefix(p.Path, wrong.Path)
+		return within && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 // extract takes drift.config out of a document, whatever it holds: it is the
@@ -119,15 +137,10 @@ func extract(data []byte) (rest []byte, config json.RawMessage) {
 	return rest, config
 }
 
-// check returns all that is wrong with e, whatever the pool.
-func (e Experiment) check() error {
+// problems returns all that is wrong with e, whatever the pool.
+func (e Experiment) problems() []error {
 	var c checker
-	for _, p := range settings.Check("", e) {
-		c.errs = append(c.errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
-	}
-	if len(c.errs) > 0 {
-		return errors.Join(c.errs...)
-	}
+	c.tags("", e)
 	if e.Name == "" {
 		c.bad("name", "is missing")
 	}
@@ -136,15 +149,24 @@ func (e Experiment) check() error {
 	}
 	c.injections("method", e.Method)
 	if len(e.Drift.Config) > 0 {
-		if _, problems := settings.Sections(e.Drift.Config); len(problems) > 0 {
-			c.bad("drift.config", "%s", problems[0].Problem)
+		_, problems := settings.Sections(e.Drift.Config)
+		for _, p := range problems {
+			c.bad(within("drift.config", p.Path), "%s", p.Problem)
 		}
 	}
 	settings.Fill(&e)
-	if n := e.Load.PerSecond * (e.For + e.after()).Seconds(); n > maxCalls {
-		c.bad("load.perSecond", "%v calls a second make %.0f calls, more than %d", e.Load.PerSecond, n, maxCalls)
+	if n := e.Load.PerSecond * (e.Control.Seconds() + e.For.Seconds() + 1.5*e.Recover.Seconds()); n > maxCalls {
+		c.bad("load.perSecond", "%v calls a second make %.0f calls, more than %d", e.Load.PerSecond, min(n, 1e15), maxCalls)
 	}
-	return errors.Join(c.errs...)
+	return c.errs
+}
+
+// within is the path of what stands at a path within what stands at another.
+func within(outer, inner string) string {
+	if inner == "" || inner[0] == '[' {
+		return outer + inner
+	}
+	return outer + "." + inner
 }
 
 // after is how long the calls go on after the faults.

@@ -78,14 +78,15 @@ func (f Fault) fails() bool {
 	return true
 }
 
-// check reports what is wrong with injections, whatever the pool.
+// injections reports what is wrong with injections beside their tags, whatever
+// the pool.
 func (c *checker) injections(path string, all []Injection) {
 	for i, x := range all {
 		at := path + "[" + strconv.Itoa(i) + "]"
-		for _, p := range settings.Check(at, x) {
-			c.errs = append(c.errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
+		if x.Fault == (Fault{}) {
+			c.bad(at+".fault", "is empty: want a name or a status")
 		}
-		c.strikes(at+".fault", x.Fault)
+		c.sense(at+".fault", x.Fault)
 		if _, known := looks[x.Fault.Name]; known && !x.Fault.refuses() && x.Fault.Name != None && !slices.Contains(inProcess, x.Fault.Name) {
 			c.bad(at+".fault.name", "%s is played at the wire: use a Provider", x.Fault.Name)
 		}

@@ -27,7 +27,7 @@ type InjectorConfig struct {
 	Blast   Blast  `json:"blast,omitzero"`
 
 	// Speed is how much faster time passes than in the world that is imitated, 1
-	// by default. All times of injections, experiments and results are of that
+	// by default, and 0.001 to 1000. All times of injections, experiments and results are of that
 	// world; those of the pool's other features are not.
 	Speed float64 `json:"-"`
 
@@ -45,12 +45,15 @@ type InjectorConfig struct {
 // Faulted of reports and events tell others. One that the model was not asked for
 // costs nothing; one that was, late or with its stream broken, costs what it cost.
 type Injector struct {
-	given   InjectorConfig
-	cfg     atomic.Pointer[InjectorConfig]
-	pool    *resilience.Pool
-	speed   float64
-	live    atomic.Pointer[live]
-	running atomic.Bool
+	given InjectorConfig
+	cfg   atomic.Pointer[InjectorConfig]
+	pool  *resilience.Pool
+	speed float64
+	live  atomic.Pointer[live]
+
+	turn    sync.Mutex // of what begins
+	running bool       // an experiment
+	settled uint64     // the pool's configuration that is as the program gave it
 
 	mu sync.Mutex // of changes to live
 }
@@ -81,7 +84,7 @@ func (i *Injector) Install(s *resilience.Setup) error {
 	return nil
 }
 
-const maxSpeed = 1_000_000
+const minSpeed, maxSpeed = 0.001, 1000
 
 // now is the time since the pool began, in the world that is imitated.
 func (i *Injector) now() time.Duration { return i.world(i.pool.Now()) }
@@ -111,8 +114,8 @@ func (i *Injector) prepare(raw json.RawMessage) (commit func(), err error) {
 	if err := configErrors(settings.Check(section, cfg)); err != nil {
 		return nil, err
 	}
-	if !(cfg.Speed >= 0) || cfg.Speed > maxSpeed {
-		return nil, &resilience.ConfigError{Path: section + ".speed", Problem: fmt.Sprintf("%v is no speed, want 0 to %d", cfg.Speed, maxSpeed)}
+	if cfg.Speed != 0 && !(cfg.Speed >= minSpeed && cfg.Speed <= maxSpeed) {
+		return nil, &resilience.ConfigError{Path: section + ".speed", Problem: fmt.Sprintf("%v is no speed, want %v to %d", cfg.Speed, minSpeed, maxSpeed)}
 	}
 	settings.Fill(&cfg)
 	return func() {
@@ -140,15 +143,33 @@ func configErrors(problems []settings.Problem) error {
 // an attempt decides.
 //
 // Inject fails, and injects nothing, if chaos is not enabled, if something is
-// wrong with the injections, or if they exceed [InjectorConfig.Blast].
+// wrong with the injections, if they exceed [InjectorConfig.Blast] together with
+// what is injected already, or while an experiment runs.
 func (i *Injector) Inject(ttl time.Duration, injections ...Injection) (stop func(), err error) {
 	cfg, err := i.ready()
 	if err != nil {
 		return nil, err
 	}
-	d, err := i.prepareDose(cfg.Seed, ttl, injections, cfg.Blast)
+	var c checker
+	if len(injections) == 0 {
+		c.bad("method", "is empty: there is nothing to inject")
+	}
+	if ttl <= 0 {
+		c.bad("ttl", "is %v: faults need a time to live", ttl)
+	}
+	c.tags("method", injections)
+	c.injections("method", injections)
+	if len(c.errs) > 0 {
+		return nil, errors.Join(c.errs...)
+	}
+	d, err := i.prepareDose(cfg.Seed, ttl, injections, 0, cfg.Blast)
 	if err != nil {
 		return nil, err
+	}
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	if i.running {
+		return nil, errRunning
 	}
 	if err := i.begin(d); err != nil {
 		return nil, err
@@ -168,22 +189,19 @@ func (i *Injector) ready() (*InjectorConfig, error) {
 	return cfg, nil
 }
 
-// prepareDose checks injections against the pool and limits, the settings' first
-// and then those of an experiment.
-func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Injection, limits ...Blast) (*dose, error) {
+var errRunning = errors.New("chaos: an experiment is running already in this pool")
+
+// prepareDose checks injections, beside which the first so many models leave,
+// against the pool and limits, the settings' first and then those of an experiment.
+func (i *Injector) prepareDose(seed uint64, ttl time.Duration, injections []Injection, leave int, limits ...Blast) (*dose, error) {
 	var c checker
-	if len(injections) == 0 {
-		c.bad("method", "is empty: there is nothing to inject")
-	}
-	if ttl <= 0 {
-		c.bad("ttl", "is %v: faults need a time to live", ttl)
-	}
-	c.injections("method", injections)
-	if len(c.errs) > 0 {
-		return nil, errors.Join(c.errs...)
-	}
 	models := i.pool.Models()
-	d := &dose{seed: seed, ttl: ttl, done: make(chan struct{}), counts: map[string]int64{}, most: len(models), share: 1}
+	d := &dose{seed: seed, ttl: ttl, done: make(chan struct{}), counts: map[string]int64{}, gone: map[string]bool{}, most: len(models), share: 1}
+	if leave < len(models) {
+		for _, m := range models[:leave] {
+			d.gone[m.ID()] = true
+		}
+	}
 	for n, x := range injections {
 		settings.Fill(&x)
 		in := injected{Injection: x, key: x.id(), models: map[string]bool{}}

@@ -123,6 +123,7 @@ func TestFaultsInProcess(t *testing.T) {
 		{fault: chaos.Fault{Name: chaos.CutByReset, Tokens: 3}, kind: resilience.Unreachable, streaming: resilience.Truncated, delivered: 3},
 		{fault: chaos.Fault{Name: chaos.StreamError, Tokens: 1}, kind: resilience.Overloaded, status: 529, streaming: resilience.Truncated, delivered: 1},
 		{fault: chaos.Fault{Name: chaos.StreamError}, kind: resilience.Overloaded, status: 529},
+		{fault: chaos.Fault{Name: chaos.StreamError, Status: 429}, kind: resilience.RateLimited, status: 429},
 		{fault: chaos.Fault{Name: chaos.Malformed, Tokens: 1}, kind: resilience.Malformed, streaming: resilience.Truncated, delivered: 1},
 		{fault: chaos.Fault{Name: chaos.Stall, Tokens: 2, For: 5 * time.Second}, kind: resilience.Unreachable, took: 5 * time.Second, streaming: resilience.Truncated, delivered: 2},
 		{fault: chaos.Fault{Name: chaos.Stall, Tokens: 2}, kind: resilience.TimedOut, took: timeout, streaming: resilience.Truncated, delivered: 2, longer: 7*time.Second + 1},
@@ -268,6 +269,10 @@ func TestInjectRefuses(t *testing.T) {
 	require.EqualError(t, err, "chaos: the injector is not installed: give it to NewPool")
 	_, err = resilience.NewPool(chaos.NewInjector(chaos.InjectorConfig{Blast: chaos.Blast{Share: 2}}))
 	require.ErrorContains(t, err, "chaos.blast.share: ")
+	for _, speed := range []float64{-1, 1e-9, 1e6} { // a clock that fast would stand still within hours, and faults last
+		_, err = resilience.NewPool(chaos.NewInjector(chaos.InjectorConfig{Speed: speed}))
+		require.ErrorContains(t, err, "is no speed, want 0.001 to 1000")
+	}
 
 	l := newLab(t, enabled) // one after the other is not at once
 	_, err = l.injector.Inject(time.Minute,

@@ -38,28 +38,20 @@ func (i *Injector) Run(ctx context.Context, e Experiment, load func(ctx context.
 	if err != nil {
 		return Result{}, err
 	}
-	if err := e.check(); err != nil {
+	if err := errors.Join(e.problems()...); err != nil {
 		return Result{}, err
 	}
 	settings.Fill(&e)
 	if e.Steady == (Promises{}) {
 		e.Steady.Success = .99
 	}
-	r := &run{i: i, e: e, load: load, dose: &dose{done: make(chan struct{})}}
-	if len(e.Method) > 0 {
-		if r.dose, err = i.prepareDose(e.Seed, e.For, e.Method, cfg.Blast, e.Blast); err != nil {
-			return Result{}, err
-		}
-	}
-	if r.drifted, r.base, err = i.drift(cfg, e.Drift); err != nil {
+	if err := i.enter(); err != nil {
 		return Result{}, err
 	}
-	if !i.running.CompareAndSwap(false, true) {
-		return Result{}, errors.New("chaos: an experiment is running already in this pool")
-	}
-	defer i.running.Store(false)
-	if i.live.Load() != nil {
-		return Result{}, errors.New("chaos: faults are injected already: stop them first")
+	defer i.leave()
+	r := &run{i: i, e: e, load: load}
+	if err := r.prepare(cfg); err != nil {
+		return Result{}, err
 	}
 	defer r.rethrow()
 	defer func() {
@@ -79,6 +71,26 @@ func (i *Injector) Run(ctx context.Context, e Experiment, load func(ctx context.
 	return res, context.Cause(ctx)
 }
 
+// enter makes sure that nothing is injected beside an experiment.
+func (i *Injector) enter() error {
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	switch l := i.live.Load(); {
+	case i.running:
+		return errRunning
+	case l != nil && slices.ContainsFunc(l.doses, func(d *dose) bool { return !d.over(i.now()) }):
+		return errors.New("chaos: faults are injected already: stop them first")
+	}
+	i.running = true
+	return nil
+}
+
+func (i *Injector) leave() {
+	i.turn.Lock()
+	defer i.turn.Unlock()
+	i.running = false
+}
+
 // A run is an experiment under way.
 type run struct {
 	i             *Injector
@@ -86,11 +98,20 @@ type run struct {
 	load          func(context.Context) error
 	dose          *dose
 	drifted, base []byte // configurations, nil without a drift
-	applied       bool
-	stuck         error // the pool did not go back
+	applied       uint64 // the pool's configuration that is the drift
+	stuck         error  // the pool did not go back
 
 	mu     sync.Mutex
 	thrown any
+}
+
+// prepare checks the experiment against the pool and the limits. Models that
+// leave are hit as well.
+func (r *run) prepare(cfg *InjectorConfig) error {
+	var wrong [2]error
+	r.dose, wrong[0] = r.i.prepareDose(r.e.Seed, r.e.For, r.e.Method, r.e.Drift.Drop, cfg.Blast, r.e.Blast)
+	r.drifted, r.base, wrong[1] = r.i.drift(cfg, r.e.Drift)
+	return errors.Join(wrong[:]...)
 }
 
 // drift returns the configuration to drift to, and that to go back to.
@@ -99,8 +120,11 @@ func (i *Injector) drift(cfg *InjectorConfig, d Drift) (drifted, base []byte, er
 		return nil, nil, nil
 	}
 	base = []byte("{}")
-	if cfg.Config != nil {
+	switch now := i.pool.Generation(); {
+	case cfg.Config != nil:
 		base = cfg.Config()
+	case now != 1 && now != i.settled:
+		return nil, nil, &resilience.ConfigError{Path: "drift", Problem: "the pool was reloaded, and nobody says what to go back to; set InjectorConfig.Config"}
 	}
 	sections, problems := settings.Sections(base)
 	if len(problems) > 0 {
@@ -135,14 +159,19 @@ func (r *run) reload(ctx context.Context, config []byte, what string) error {
 	return r.i.pool.Reload(context.WithoutCancel(ctx), config, by)
 }
 
-// rollback ends what the experiment does, once.
+// rollback ends what the experiment does, once. A configuration that took
+// effect since the drift has ended that, and stays.
 func (r *run) rollback(ctx context.Context, why string) {
 	r.i.end(r.dose, why)
-	if r.applied {
-		r.applied = false
-		if err := r.reload(ctx, r.base, "end of the drift"); err != nil {
-			r.stuck = fmt.Errorf("chaos: the pool does not go back to its configuration: %w", err)
-		}
+	mine := r.applied != 0 && r.applied == r.i.pool.Generation()
+	r.applied = 0
+	if !mine {
+		return
+	}
+	if err := r.reload(ctx, r.base, "end of the drift"); err != nil {
+		r.stuck = fmt.Errorf("chaos: the pool does not go back to its configuration: %w", err)
+	} else if r.i.cfg.Load().Config == nil {
+		r.i.settled = r.i.pool.Generation()
 	}
 }
 
@@ -178,15 +207,13 @@ func (r *run) play(ctx context.Context, d, after time.Duration) *watch {
 			if err := r.reload(ctx, r.drifted, "drift"); err != nil {
 				w.abort("the pool refuses the drift: " + err.Error())
 			} else {
-				r.applied = true
+				r.applied = r.i.pool.Generation()
 			}
 		}
 	}
 	room := make(chan struct{}, r.e.Load.AtOnce)
 	draw := rand.New(rand.NewPCG(r.e.Seed, 0))
-	gap := func() time.Duration {
-		return time.Duration(draw.ExpFloat64() / r.e.Load.PerSecond * float64(time.Second))
-	}
+	gap := func() time.Duration { return seconds(draw.ExpFloat64() / r.e.Load.PerSecond) }
 	next, tick, end := gap(), r.tick(), d+after
 	for look := tick; ; {
 		until := min(next, look, end)

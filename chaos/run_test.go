@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"math"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -182,6 +183,39 @@ func TestDrift(t *testing.T) {
 	})
 }
 
+// What somebody else puts into effect during a drift stays, as it takes the
+// drift's place; and what was in force is not guessed.
+func TestDriftAndOtherReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, enabled, resilience.Timeouts{Attempt: 5 * time.Second})
+		e := chaos.Experiment{Name: "drift", Drift: chaos.Drift{Drop: 1}, For: 20 * time.Second}
+		for range 2 { // going back is to what the program gave
+			_, err := l.injector.Run(t.Context(), e, whole(l))
+			require.NoError(t, err)
+		}
+		off := false
+		res, err := l.injector.Run(t.Context(), e, func(ctx context.Context) error {
+			if !off && len(l.pool.Models()) == 2 {
+				off = true
+				require.NoError(t, l.pool.Reload(ctx, []byte(`{"chaos": {"enabled": false}, "timeouts": {"attempt": "9s"}}`), by))
+			}
+			_, err := l.chat.Call(ctx, "")
+			return err
+		})
+		require.NoError(t, err)
+		require.Equal(t, "chaos was switched off", res.Why)
+		require.Len(t, l.pool.Models(), 3)
+		require.Contains(t, strings.Join(l.pool.Stack(), "\n"), "attempt=9s")
+		_, err = l.injector.Inject(time.Second, outage().Method...)
+		require.EqualError(t, err, "chaos.enabled: chaos is switched off; set it to true")
+
+		require.NoError(t, l.pool.Reload(t.Context(), []byte(`{"timeouts": {"attempt": "9s"}}`), by))
+		_, err = l.injector.Run(t.Context(), e, whole(l))
+		require.EqualError(t, err, "drift: the pool was reloaded, and nobody says what to go back to; set InjectorConfig.Config")
+		require.Contains(t, strings.Join(l.pool.Stack(), "\n"), "attempt=9s")
+	})
+}
+
 // What cannot be run is refused before a call is made.
 func TestRunRefuses(t *testing.T) {
 	never := func(context.Context) error { t.Error("a call was made"); return nil }
@@ -193,9 +227,18 @@ func TestRunRefuses(t *testing.T) {
 		"off":       {chaos.InjectorConfig{}, nil, "chaos.enabled: chaos is switched off; set it to true"},
 		"its blast": {enabled, func(e *chaos.Experiment) { e.Blast.For = time.Second }, "blast.for: the faults last 1m0s, and 1s are allowed"},
 		"our blast": {chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{For: time.Second}}, nil, "chaos.blast.for: the faults last 1m0s, and 1s are allowed"},
-		"too many":  {enabled, func(e *chaos.Experiment) { e.Load.PerSecond = 1e4 }, "load.perSecond: 10000 calls a second make 1500000 calls, more than 100000"},
+		"too many":  {enabled, func(e *chaos.Experiment) { e.Load.PerSecond = 1e4 }, "load.perSecond: 10000 calls a second make 1800000 calls, more than 100000"},
 		"all leave": {enabled, func(e *chaos.Experiment) { e.Drift.Drop = 3 }, "drift.drop: of 3 models 3 cannot leave"},
-		"nothing":   {enabled, func(e *chaos.Experiment) { e.Method = nil }, "method: is empty: there is nothing to inject"},
+		"drift for": {enabled, func(e *chaos.Experiment) { e.Method, e.Drift.Drop, e.For = nil, 1, time.Hour }, "chaos.blast.for: the faults last 1h0m0s, and 10m0s are allowed\nblast.for: the faults last 1h0m0s, and 10m0s are allowed"},
+		"too few left": {chaos.InjectorConfig{Enabled: true, Blast: chaos.Blast{Models: 3}}, func(e *chaos.Experiment) { e.Drift.Drop, e.Method[0].Where = 1, at("b", "c") },
+			"blast.models: 3 models of 3 would be hit at once, and 2 are allowed"},
+		"too short":          {enabled, func(e *chaos.Experiment) { e.Recover = 1 }, "recover: 1ns is less than 1s"},
+		"too long":           {enabled, func(e *chaos.Experiment) { e.For, e.Load.PerSecond = math.MaxInt64, 1e-9 }, "for: 2562047h47m16.854775807s is more than 168h"},
+		"too long a control": {enabled, func(e *chaos.Experiment) { e.Control = 168 * time.Hour }, "load.perSecond: 10 calls a second make 6049500 calls, more than 100000"},
+		"too weighty":        {enabled, func(e *chaos.Experiment) { e.Weight = math.MaxFloat64 }, "weight: 1.7976931348623157e+308 is more than 1e+06"},
+		"all of it": {enabled, func(e *chaos.Experiment) { e.Drift.Drop, e.Method[0].Where = 4, at("z") },
+			"method[0].where.models[0]: no model of the pool is meant\ndrift.drop: of 3 models 4 cannot leave"},
+		"nothing": {enabled, func(e *chaos.Experiment) { e.Method = nil }, "method: is empty: there is nothing to inject"},
 	} {
 		e := outage()
 		if c.change != nil {
@@ -252,8 +295,42 @@ func TestReadExperiment(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
-	_, err = chaos.ReadExperiment(strings.NewReader("{"))
-	require.ErrorContains(t, err, "experiment: line 1, column 1: ")
+	for give, want := range map[string]string{
+		"{": "experiment: line 1, column 1: unexpected end of JSON input",
+		"":  "experiment: line 1, column 1: unexpected end of JSON input",
+		`{"load": {"perSecond": -1}, "method": [{"fault": {"name": "silen"}}, {"fault": {"name": "slow", "after": "-1s"}}], "drift": {"config": {"a": 1, "A": 2, "b": 1, "B": 2}}}`: "load.perSecond: -1 must not be negative\nmethod[1].fault.after: -1s must not be negative\nname: is missing\n" +
+			"method[0].fault.name: there is no fault \"silen\"; did you mean \"silent\"?\n" +
+			"drift.config.A: differs from the key \"a\" in letter case alone\ndrift.config.B: differs from the key \"b\" in letter case alone",
+		`{"name": 1, "method": {}, "weight": 2e6}`:          "name: want a string, not a number\nmethod: want an array, not an object\nweight: 2e+06 is more than 1e+06",
+		`{"name": "x", "method": [{"fault": {"name": 1}}]}`: "method[0].fault.name: want a string, not a number",
+	} {
+		_, err = chaos.ReadExperiment(strings.NewReader(give))
+		require.EqualError(t, err, want, give)
+	}
+}
+
+// Calls so rare that none falls into the experiment are none.
+func TestRareCalls(t *testing.T) {
+	e := outage()
+	e.Load.PerSecond = 1e-15
+	res := run(t, e, good, func(*lab) func(context.Context) error {
+		return func(context.Context) error { t.Error("a call was made"); return nil }
+	})
+	require.Equal(t, "no calls were made without faults", res.Why)
+
+	e.Load.PerSecond, e.Recover, e.Seed = .2, time.Second, 6
+	res = run(t, e, good, whole)
+	require.NotZero(t, res.During.Calls, "%v", res)
+	require.Zero(t, res.After.Calls, "%v", res)
+	require.Contains(t, outcomes(res, chaos.CheckSkipped), chaos.CheckRecovered, "%v", res)
+}
+
+// Whether calls are as before is looked at whatever else was promised of them.
+func TestRecoveredWithoutAPromise(t *testing.T) {
+	e := outage()
+	e.Steady, e.Conduct.Probes = chaos.Promises{P95: time.Second}, -1
+	require.Contains(t, outcomes(run(t, e, sulking, whole), chaos.CheckFailed), chaos.CheckRecovered)
+	require.Contains(t, outcomes(run(t, e, good, whole), chaos.CheckPassed), chaos.CheckRecovered)
 }
 
 func FuzzReadExperiment(f *testing.F) {

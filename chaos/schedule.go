@@ -3,6 +3,8 @@ package chaos
 import (
 	"hash/fnv"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -42,7 +44,7 @@ func (s *Schedule) share(t time.Duration) float64 {
 	if s.On > 0 && since%(s.On+s.Off) >= s.On {
 		return 0
 	}
-	if len(s.Spans) > 0 && !within(s.Spans, t) {
+	if len(s.Spans) > 0 && !slices.ContainsFunc(s.Spans, func(x Span) bool { return x.has(t) }) {
 		return 0
 	}
 	if s.Ramp > 0 && since < s.Ramp {
@@ -51,13 +53,14 @@ func (s *Schedule) share(t time.Duration) float64 {
 	return s.Rate
 }
 
-func within(spans []Span, t time.Duration) bool {
-	for _, s := range spans {
-		if t >= s.From && t < s.From+s.For {
-			return true
-		}
+func (s Span) has(t time.Duration) bool { return t >= s.From && t-s.From < s.For }
+
+// end is when s is over; at the end of time at the latest.
+func (s Span) end() time.Duration {
+	if s.For > math.MaxInt64-s.From {
+		return math.MaxInt64
 	}
-	return false
+	return s.From + s.For
 }
 
 // strikes decides about a model's n-th attempt, at t. It is a function of its
@@ -88,14 +91,14 @@ func chance(seed uint64, id, model string, n int64) float64 {
 func (s *Schedule) windows(d time.Duration) (spans []Span) {
 	end := d
 	if s.For > 0 {
-		end = min(end, s.From+s.For)
+		end = min(end, Span{s.From, s.For}.end())
 	}
 	all := s.Spans
 	if len(all) == 0 {
 		all = []Span{{0, d}}
 	}
 	for _, x := range all {
-		if from, to := max(x.From, s.From), min(x.From+x.For, end); from < to {
+		if from, to := max(x.From, s.From), min(x.end(), end); from < to {
 			spans = append(spans, Span{from, to - from})
 		}
 	}

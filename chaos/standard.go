@@ -28,8 +28,9 @@ func Standards() []string {
 }
 
 // Standard returns the standard experiment of that name, and whether there is
-// one. They are for pools of two models at least, whose callers do not retry by
-// themselves, and leave one model alone. What is in them is no more than data: a
+// one. They are for pools of two models at least, [Cascade] and
+// [ConfigurationDrift] of three, whose callers do not retry by themselves, and
+// leave one model alone. What is in them is no more than data: a
 // service changes what it promises otherwise.
 //
 // Memory and processors of a provider cannot be reached from a client:
