@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 )
 
 // gameDay runs experiments, each with a service of its own and all at once, and
-// reports on them.
+// reports on those that began.
 func gameDay(ctx context.Context, experiments []chaos.Experiment) (chaos.Report, error) {
 	results, errs := make([]chaos.Result, len(experiments)), make([]error, len(experiments))
 	var all sync.WaitGroup
@@ -25,6 +26,7 @@ func gameDay(ctx context.Context, experiments []chaos.Experiment) (chaos.Report,
 		all.Go(func() { results[i], errs[i] = try(ctx, e) })
 	}
 	all.Wait()
+	results = slices.DeleteFunc(results, func(r chaos.Result) bool { return r.Verdict == "" })
 	return chaos.NewReport(results...), errors.Join(errs...)
 }
 

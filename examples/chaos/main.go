@@ -57,31 +57,40 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "chaos: unexpected argument %q\n", flags.Arg(0))
 		return 2
+	case o.provider != "" && flags.NFlag() > 1:
+		fmt.Fprintln(stderr, "chaos: -provider serves, and runs nothing; give no other flag with it")
+		return 2
+	case o.run != "" && o.file != "":
+		fmt.Fprintln(stderr, "chaos: -run and -file are two ways to say what to run; give one")
+		return 2
 	}
 	if o.provider != "" {
 		if err := serve(ctx, o.provider, stdout); err != nil {
-			fmt.Fprintln(stderr, "chaos:", err)
+			complain(stderr, err)
 			return 1
 		}
 		return 0
 	}
 	experiments, err := o.experiments()
 	if err != nil {
-		fmt.Fprintln(stderr, "chaos: "+strings.ReplaceAll(err.Error(), "\n", "\nchaos: "))
+		complain(stderr, err)
 		return 2
 	}
 	report, err := gameDay(ctx, experiments)
-	if err == nil {
-		err = errors.Join(report.WriteText(stdout), write(o.json, report.WriteJSON), write(o.junit, report.WriteJUnit))
-	}
+	err = errors.Join(err, report.WriteText(stdout), write(o.json, report.WriteJSON), write(o.junit, report.WriteJUnit))
 	if err != nil {
-		fmt.Fprintln(stderr, "chaos:", err)
+		complain(stderr, err)
 		return 1
 	}
 	if slices.ContainsFunc(report.Results, func(r chaos.Result) bool { return r.Verdict != chaos.VerdictPassed }) {
 		return 1
 	}
 	return 0
+}
+
+// complain writes each line of what went wrong.
+func complain(stderr io.Writer, err error) {
+	fmt.Fprintln(stderr, "chaos: "+strings.ReplaceAll(err.Error(), "\n", "\nchaos: "))
 }
 
 // experiments are those that were asked for.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,6 +52,8 @@ func TestRun(t *testing.T) {
 		{[]string{"-run", "x"}, 2, `chaos: there is no standard experiment "x", only model_failure, `},
 		{[]string{"-file", filepath.Join(dir, "none")}, 2, "chaos: open "},
 		{[]string{"-file", bad}, 2, "chaos: " + bad + " is no experiment:\nchaos: fro: unknown key; did you mean \"for\"?\nchaos: method[0].fault.name: there is no fault \"silen\"; did you mean \"silent\"?\n"},
+		{[]string{"-run", "cascade", "-file", "experiment.json"}, 2, "chaos: -run and -file are two ways to say what to run; give one"},
+		{[]string{"-provider", ":0", "-seed", "3"}, 2, "chaos: -provider serves, and runs nothing; give no other flag with it"},
 		{[]string{"-provider", "nowhere:x"}, 1, "chaos: listen tcp"},
 	} {
 		var out, errs bytes.Buffer
@@ -70,6 +74,33 @@ func TestRun(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(data), `<testsuite name="model_failure"`)
 	})
+}
+
+// What was seen until then is not lost.
+func TestInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(3*time.Second, cancel)
+		var out, errs bytes.Buffer
+		asJSON := filepath.Join(t.TempDir(), "report.json")
+		require.Equal(t, 1, run(ctx, []string{"-json", asJSON}, &out, &errs))
+		require.Contains(t, out.String(), "model_failure: aborted, score 0.0, seed 1\n  A model answers every request with 503.\n  context canceled\n")
+		require.Contains(t, errs.String(), "chaos: model_failure: context canceled\nchaos: network_latency: ")
+		data, err := os.ReadFile(asJSON)
+		require.NoError(t, err)
+		require.Contains(t, string(data), `"verdict": "aborted"`)
+	})
+}
+
+// A provider on all addresses is told of at one that a client can use.
+func TestAddress(t *testing.T) {
+	for addr, want := range map[string]string{
+		"[::]:8401": "http://localhost:8401", "0.0.0.0:8401": "http://localhost:8401", "127.0.0.1:80": "http://127.0.0.1:80", "[::1]:80": "http://[::1]:80",
+	} {
+		tcp, err := net.ResolveTCPAddr("tcp", addr)
+		require.NoError(t, err)
+		require.Equal(t, want, baseURL(tcp))
+	}
 }
 
 func TestServe(t *testing.T) {

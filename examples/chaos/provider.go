@@ -42,13 +42,12 @@ func serve(ctx context.Context, addr string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	base := "http://" + listener.Addr().String()
 	fmt.Fprintf(out, `A fake provider that speaks as OpenAI, Anthropic and Gemini do, at %s
 Any key will do. %d models: "well", one for each fault, and those of Failover Bench; GET /v1/models lists them.
 
 curl %[1]s/v1/chat/completions -d '{"model": "well", "stream": true, "messages": [{"role": "user", "content": "Why is the sky blue?"}]}'
 curl -i %[1]s/v1/chat/completions -d '{"model": "rate_limited", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}'
-`, base, len(models))
+`, baseURL(listener.Addr()), len(models))
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -56,6 +55,14 @@ curl -i %[1]s/v1/chat/completions -d '{"model": "rate_limited", "messages": [{"r
 		return err
 	}
 	return nil
+}
+
+// baseURL is where a client on this machine finds what listens at addr.
+func baseURL(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", tcp.Port)
+	}
+	return "http://" + addr.String()
 }
 
 const words = "Because air scatters blue light most."
