@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,10 +44,15 @@ func Suite(t *testing.T, features func() []resilience.Feature) {
 			e.Seed = *seed
 			res := Run(t, e, features)
 			if res.Verdict != chaos.VerdictPassed {
-				t.Errorf("%v\nreplay with: go test -run '^%s$' . -chaos.seed=%d", res, t.Name(), e.Seed)
+				t.Errorf("%v\nreplay with: %s", res, replay(t.Name(), e.Seed))
 			}
 		})
 	}
+}
+
+// replay is the command that runs a test alone: each level has a pattern.
+func replay(test string, seed uint64) string {
+	return fmt.Sprintf("go test -run '^%s$' . -chaos.seed=%d", strings.ReplaceAll(regexp.QuoteMeta(test), "/", "$/^"), seed)
 }
 
 // Run runs one experiment in virtual time, and returns its result. An experiment

@@ -54,6 +54,12 @@ func TestNaiveDoesNot(t *testing.T) {
 	}
 }
 
+// The command to replay by runs that test and no other.
+func TestReplayCommand(t *testing.T) {
+	require.Equal(t, `go test -run '^TestMyStackSurvives$/^cascade$' . -chaos.seed=7`, replay("TestMyStackSurvives/cascade", 7))
+	require.Equal(t, `go test -run '^TestStacks$/^ready\+1$/^cascade$' . -chaos.seed=1`, replay("TestStacks/ready+1/cascade", 1))
+}
+
 // A seed replays byte for byte, also through all that the stack does.
 func TestReplay(t *testing.T) {
 	report := func(seed uint64) string {
