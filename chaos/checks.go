@@ -42,7 +42,7 @@ func (r *run) judge(res *Result, w *watch) {
 	}
 	res.Checks = append(res.Checks, e.During.checks(res.During)...)
 	if e.During.Goodput > 0 {
-		res.Checks = append(res.Checks, r.goodput(w))
+		res.Checks = append(res.Checks, r.goodput(w, tries))
 	}
 	if e.Conduct.Attempts > 0 {
 		res.Checks = append(res.Checks, bounded(tries, e.Conduct.Attempts))
@@ -65,44 +65,6 @@ func (r *run) judge(res *Result, w *watch) {
 	if failed > 0 {
 		res.Verdict = VerdictFailed
 	}
-}
-
-// goodput compares the answers with what the models that are left can carry.
-func (r *run) goodput(w *watch) Check {
-	models := r.i.pool.Models()
-	calls := make([]float64, r.e.For/time.Second+1)
-	for _, c := range w.calls {
-		if c.at < r.e.For {
-			calls[c.at/time.Second]++
-		}
-	}
-	possible := 0.0
-	for from := time.Duration(0); from < r.e.For; from += time.Second {
-		left, some := 0.0, false
-		for _, m := range models {
-			whole := 1.0
-			for _, x := range r.dose.injections {
-				if x.models[m.ID()] && x.Fault.fails() {
-					whole *= 1 - x.When.share(from)
-				}
-			}
-			left, some = left+whole, some || whole > 0
-		}
-		n := calls[from/time.Second]
-		switch {
-		case r.e.Load.Capacity > 0:
-			possible += min(n, left*r.e.Load.Capacity*min(time.Second, r.e.For-from).Seconds())
-		case some:
-			possible += n
-		}
-	}
-	if possible == 0 {
-		return skipped(CheckGoodput, "no model was left that could answer")
-	}
-	m := w.measure(0, r.e.For)
-	got := float64(m.Calls-m.Failed) / possible
-	return check(CheckGoodput, got >= r.e.During.Goodput, "≥ "+percent(r.e.During.Goodput)+" of what is left",
-		percent(min(got, 1)), fmt.Sprintf("%d of %d calls were answered, and %.0f could be", m.Calls-m.Failed, m.Calls, possible))
 }
 
 // bounded looks at how many attempts each call made.

@@ -177,3 +177,31 @@ func TestNegativeControls(t *testing.T) {
 		})
 	}
 }
+
+// What is left for goodput is what the models can still answer: those that have
+// left cannot, and those whose faults are counted can.
+func TestGoodputOfWhatIsLeft(t *testing.T) {
+	refusing := func(when func(l *lab) bool) load {
+		return func(l *lab) func(context.Context) error {
+			n := 0
+			return func(ctx context.Context) error {
+				_, err := l.chat.Call(ctx, "")
+				if n++; when(l) && n%5 == 0 {
+					return resilience.Overloaded
+				}
+				return err
+			}
+		}
+	}
+	e := chaos.Experiment{Name: "left", During: chaos.Promises{Goodput: .9}, Load: chaos.Traffic{PerSecond: 20, Capacity: 8}}
+	e.Drift.Drop = 1
+	res := run(t, e, good, refusing(func(l *lab) bool { return len(l.pool.Models()) == 2 }))
+	require.Contains(t, outcomes(res, chaos.CheckPassed), chaos.CheckGoodput, "%v", res)
+
+	e.Drift.Drop, e.Load.Capacity, e.Blast.Models = 0, 0, 3
+	e.Method = []chaos.Injection{{Fault: chaos.Fault{Status: 500}, When: chaos.Schedule{Times: 2}}}
+	res = run(t, e, good, refusing(func(l *lab) bool { return l.pool.Now() > 30*time.Second && l.pool.Now() < 90*time.Second }))
+	require.Contains(t, outcomes(res, chaos.CheckFailed), chaos.CheckGoodput, "%v", res)
+	res = run(t, e, good, whole)
+	require.Contains(t, outcomes(res, chaos.CheckPassed), chaos.CheckGoodput, "%v", res)
+}

@@ -121,7 +121,7 @@ func (p *player) whole(status int, contentType, body string) {
 
 // frames sends fs one by one.
 func (p *player) frames(contentType string, fs []frame) {
-	if len(fs) == 1 && fs[0].part == closing {
+	if len(fs) == 1 && fs[0].part == closing && fs[0].pause == 0 {
 		p.whole(http.StatusOK, contentType, fs[0].data)
 		return
 	}

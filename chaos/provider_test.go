@@ -328,3 +328,14 @@ func TestProviderConcurrent(t *testing.T) {
 	require.Contains(t, first, 200)
 	require.Contains(t, first, 500)
 }
+
+// An answer that comes at once and without tokens can be late like others.
+func TestSlowStartOfEmbeddings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := played(t, Fault{Name: SlowStart, After: 5 * time.Second})
+		s := dialects[0].send(t, p, "/v1/embeddings", `{"model":"m","input":"x"}`)
+		require.NoError(t, s.err)
+		require.Equal(t, 5*time.Second, s.took)
+		require.Contains(t, s.body, `"embedding":[`)
+	})
+}
