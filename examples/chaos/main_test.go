@@ -124,6 +124,13 @@ func TestServe(t *testing.T) {
 		require.Equal(t, want, res.StatusCode, model)
 		require.NoError(t, res.Body.Close())
 	}
+	res, err := http.Post(base+"/v1/chat/completions", "application/json",
+		strings.NewReader(`{"model": "arguments_cut", "messages": [{"role": "user", "content": "Why?"}], "tools": [{"function": {"name": "explain"}}]}`))
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Contains(t, string(body), `"arguments":"{\"color\""}`)
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	require.Zero(t, <-done)

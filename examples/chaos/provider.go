@@ -31,7 +31,11 @@ func serve(ctx context.Context, addr string, out io.Writer) error {
 			models = append(models, chaos.Model{Name: string(name), Text: words, FirstToken: chaos.Always(1), Incidents: []chaos.Incident{in}})
 			continue
 		}
-		models = append(models, chaos.Model{Name: string(name), Text: words, Failures: []chaos.Failure{{Fault: fault, Share: 1}}})
+		model := chaos.Model{Name: string(name), Text: words, Failures: []chaos.Failure{{Fault: fault, Share: 1}}}
+		if name == chaos.ArgumentsCut {
+			model.Arguments = `{"color": "blue"}`
+		}
+		models = append(models, model)
 	}
 	p, err := chaos.NewProvider(chaos.ProviderConfig{Models: models})
 	if err != nil {
