@@ -72,7 +72,7 @@ func start[Chunk any](ctx context.Context, m marks[Chunk], open func(context.Con
 	started = true
 	s := &Stream[Chunk]{}
 	s.feed.Store(f)
-	s.lost = runtime.AddCleanup(s, (*life).leak, l)
+	l.lost = runtime.AddCleanup(s, (*life).leak, l)
 	return s, nil
 }
 

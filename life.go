@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,8 @@ type life struct {
 	stop    func() // of the source
 	usage   func(Usage)
 	base    time.Time
-	waiting atomic.Int64 // for a chunk, since then; 0 for not
+	lost    runtime.Cleanup // of what the reader has, which an ended life must not keep: a call may refer to both
+	waiting atomic.Int64    // for a chunk, since then; 0 for not
 
 	followers []*follower // innermost first; complete before anybody reads
 	holds     []held      // likewise, one for each follower
@@ -117,6 +119,7 @@ func (l *life) end(err error) {
 // close makes the life one that is over, and returns who is still to be told.
 func (l *life) close() []func(error) {
 	l.over = true
+	l.lost.Stop()
 	for _, t := range l.timers {
 		t.Stop()
 	}

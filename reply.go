@@ -214,7 +214,7 @@ func (k *asked) begin(ctx context.Context, a *attempt, b *body) (*reply, error) 
 	src := b.src
 	b.life = &life{ctx: ctx, cancel: a.expire, stop: func() { _ = src.Close() }, base: time.Now()}
 	b.resp.Body = b
-	runtime.AddCleanup(b, (*life).leak, b.life)
+	b.life.lost = runtime.AddCleanup(b, (*life).leak, b.life)
 	return &reply{b.resp, b.life}, nil
 }
 

@@ -187,8 +187,9 @@ func (s *Stream[Chunk]) resend(ctx context.Context, c *Call, req any, broke *Err
 		r.alive().abandon()
 		return nil
 	}
-	next.lost.Stop() // whoever reads s ends it
-	return next.feed.Load()
+	f := next.feed.Load()
+	f.life.lost.Stop() // whoever reads s ends it
+	return f
 }
 
 // skip reads a text that is known, and reports whether it was the same, or what

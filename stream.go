@@ -3,7 +3,6 @@ package resilience
 import (
 	"context"
 	"iter"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 // One goroutine reads. Close, Model and Report may be called from others.
 type Stream[Chunk any] struct {
 	feed      atomic.Pointer[feed[Chunk]] // another one after a rescue
-	lost      runtime.Cleanup             // while nobody reads
 	delivered int
 	kept      kept[Chunk]
 	closed    atomic.Bool
