@@ -61,7 +61,7 @@ func (cfg *ProviderConfig) check() error {
 		if key == "" {
 			c.bad(path, "is empty: a request without a key has none to fail by")
 		}
-		c.fault(path, f)
+		c.wire(path, f)
 	}
 	slices.SortFunc(c.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(c.errs...)
@@ -74,7 +74,7 @@ func (c *checker) model(path string, m *Model) {
 	c.law(path+".firstToken", m.FirstToken)
 	c.law(path+".rate", m.Rate)
 	for i, f := range m.Script {
-		c.fault(fmt.Sprintf("%s.script[%d]", path, i), f)
+		c.wire(fmt.Sprintf("%s.script[%d]", path, i), f)
 	}
 	total := 0.0
 	for i, f := range m.Failures {
@@ -116,12 +116,20 @@ func (c *checker) model(path string, m *Model) {
 	}
 }
 
+// wire checks a fault that is for a provider.
+func (c *checker) wire(path string, f Fault) {
+	c.fault(path, f)
+	if slices.Contains(onTheWay, f.Name) {
+		c.bad(path+".name", "%s happens before a provider is asked: use an Injector", f.Name)
+	}
+}
+
 // strikes checks a fault where there has to be one.
 func (c *checker) strikes(path string, f Fault) {
 	if f == (Fault{}) {
 		c.bad(path, "is empty: want a name or a status")
 	}
-	c.fault(path, f)
+	c.wire(path, f)
 }
 
 // fault checks a fault whose tags nobody has looked at.

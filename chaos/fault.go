@@ -123,6 +123,7 @@ var looks = map[FaultName]field{
 	NoDone: 0, NoUsage: 0, WrongUsage: 0,
 	NoChoices: 0, Blank: ofText, Length: ofTokens, ArgumentsCut: 0, Garbled: ofText, Refused: ofText, OtherModel: ofModel,
 	HTML: ofText, WrongType: 0, GzipBomb: ofSize,
+	NoSuchHost: 0, ConnectionRefused: 0, TLSHandshake: 0, CertificateExpired: 0, StaleConnection: 0,
 }
 
 const refusal = ofStatus | ofText | ofWait
@@ -139,7 +140,7 @@ func (n FaultName) Status() int {
 	if m, ok := meanings[n]; ok {
 		return m.status[openAI]
 	}
-	if _, ok := looks[n]; !ok || n == Silent || n == Reset {
+	if _, ok := looks[n]; !ok || n == Silent || n == Reset || n == StaleConnection || !n.AtWire() {
 		return 0
 	}
 	return http.StatusOK
@@ -183,7 +184,7 @@ func (f Fault) refuses() bool {
 // answers reports whether f takes the time that the healthy answer takes.
 func (f Fault) answers() bool {
 	switch f.Name {
-	case Silent, Reset, NoChoices, Blank, Refused, HTML, GzipBomb:
+	case Silent, Reset, StaleConnection, NoChoices, Blank, Refused, HTML, GzipBomb:
 		return false
 	}
 	return !f.refuses()

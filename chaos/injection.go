@@ -18,7 +18,9 @@ import (
 // such a response, and these:
 //
 //	silent, headers_only         the attempt hangs, for Fault.For or until its context ends
-//	reset                        the error of a reset connection
+//	reset, stale_connection      the error of a reset connection, or of one that broke as it was used again
+//	no_such_host, connection_refused, tls_handshake, certificate_expired
+//	                             the error of a connection that does not come about
 //	slow, slow_start             Fault.After late, by default 20 s; then the model is asked
 //	drip                         each chunk of a stream Fault.Pace late
 //	cut, cut_by_reset, stall,    after so many meaningful chunks of a stream as Fault.Tokens
@@ -66,7 +68,7 @@ func (x Injection) id() string {
 
 // inProcess are the faults beside refusals that can be played in the process.
 var inProcess = []FaultName{
-	Silent, HeadersOnly, Reset, Slow, SlowStart, Drip, Cut, CutByReset, Stall, StreamError, Malformed,
+	Silent, HeadersOnly, Reset, StaleConnection, Slow, SlowStart, Drip, Cut, CutByReset, Stall, StreamError, Malformed,
 }
 
 // fails reports whether an attempt that meets f gets no whole answer.
@@ -87,7 +89,7 @@ func (c *checker) injections(path string, all []Injection) {
 			c.bad(at+".fault", "is empty: want a name or a status")
 		}
 		c.sense(at+".fault", x.Fault)
-		if _, known := looks[x.Fault.Name]; known && !x.Fault.refuses() && x.Fault.Name != None && !slices.Contains(inProcess, x.Fault.Name) {
+		if _, known := looks[x.Fault.Name]; known && x.Fault.Name != None && !x.Fault.Name.InProcess() {
 			c.bad(at+".fault.name", "%s is played at the wire: use a Provider", x.Fault.Name)
 		}
 		if x.Fault.KeepAlive != 0 {

@@ -26,7 +26,7 @@ type memory struct {
 func (m *memory) init(h http.Handler) {
 	m.ended, m.conns = make(chan struct{}), make(chan net.Conn)
 	m.server = &http.Server{
-		Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
+		Handler: h, ConnContext: serves, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute,
 		ConnState: func(_ net.Conn, s http.ConnState) {
 			switch s {
 			case http.StateNew:

@@ -194,6 +194,9 @@ func (p *Provider) post(api api) http.HandlerFunc {
 		a := m.answer(q)
 		try := p.try(r, at, len(a.pieces))
 		out := p.outcome(m, try, fault, struck)
+		if again := reused(r.Context()); out.Fault.Name == StaleConnection && !again {
+			out.Fault = Fault{}
+		}
 		rec.play(out.Fault)
 		a.id, a.created = requestID(p.cfg.Seed, m.Name, try), arrived.Unix()
 		play := &player{

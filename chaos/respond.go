@@ -36,7 +36,7 @@ func (p *Provider) respond(to *player, q *ask, a *answer, out Outcome) {
 		e.id = a.id
 		p.askToWait(h, k, f, out.RetryAfter, &e)
 		to.whole(e.status, "application/json", string(marshal(to.api.failure(e))))
-	case f.Name == Reset:
+	case f.Name == Reset || f.Name == StaleConnection:
 		to.reset()
 	case f.Name == HTML:
 		to.whole(http.StatusOK, "text/html; charset=utf-8", or(f.Text, page))

@@ -224,7 +224,8 @@ func TestFaultsAreKnown(t *testing.T) {
 	for _, n := range names {
 		f := Fault{Name: n}
 		_, err := NewProvider(script(f))
-		require.NoError(t, err)
+		require.Equal(t, n.AtWire(), err == nil, "%v", err)
+		require.True(t, n.AtWire() || n.InProcess())
 		require.Equal(t, string(n), f.String())
 		_, refuses := meanings[n]
 		require.Equal(t, refuses, f.refuses())

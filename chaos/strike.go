@@ -92,7 +92,9 @@ func (s *strike) play(ctx context.Context, c *resilience.Call, next resilience.H
 	case Malformed:
 		err = errSyntax()
 	default:
-		err = f.refusal(s.inject)
+		if err = f.dialing(c.Model().Info().Provider); err == nil {
+			err = f.refusal(s.inject)
+		}
 	}
 	c.Fault(false)
 	return err

@@ -17,6 +17,9 @@ import (
 func serve(ctx context.Context, addr string, out io.Writer) error {
 	models := append(chaos.FailoverBench(), chaos.Model{Name: "well", Text: words})
 	for _, name := range chaos.Faults() {
+		if !name.AtWire() {
+			continue
+		}
 		fault := chaos.Fault{Name: name}
 		switch name {
 		case chaos.Cut, chaos.CutByReset, chaos.Stall, chaos.StreamError, chaos.Malformed, chaos.Length:
