@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -130,7 +129,7 @@ func (m *Model) ask(ctx context.Context, timeout time.Duration) (got Probed, kep
 func (m *Model) tried(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			m.pool.log.ErrorContext(ctx, "a probe panicked", "model", m.id, "panic", v, slog.String("stack", string(debug.Stack())))
+			m.pool.log.ErrorContext(ctx, "a probe panicked", "model", m.id, "panic", v, "stack", string(debug.Stack()))
 			err = errors.New("the probe panicked")
 		}
 	}()

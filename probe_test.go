@@ -38,8 +38,8 @@ func TestProbe(t *testing.T) {
 		})
 		m := p.Model("a")
 		require.True(t, p.Probes())
-		_, any := m.Probed()
-		require.False(t, any)
+		_, was := m.Probed()
+		require.False(t, was)
 
 		got := m.Probe(t.Context(), time.Second)
 		require.NoError(t, got.Err)
@@ -50,8 +50,8 @@ func TestProbe(t *testing.T) {
 		got = m.Probe(t.Context(), time.Second)
 		require.ErrorIs(t, got.Err, resilience.Overloaded)
 		require.EqualError(t, got.Err, "a: overloaded: probe failed")
-		last, any := m.Probed()
-		require.True(t, any)
+		last, was := m.Probed()
+		require.True(t, was)
 		require.Equal(t, got, last)
 
 		took = time.Minute
@@ -111,7 +111,7 @@ func TestProbesAtOnce(t *testing.T) {
 			require.NoError(t, m.Probe(t.Context(), time.Minute).Err)
 		})
 		all.Wait()
-		require.EqualValues(t, before+2, n.Load())
+		require.Equal(t, before+2, n.Load())
 	})
 }
 
