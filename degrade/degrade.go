@@ -1,0 +1,318 @@
+// Package degrade gives up the less important to keep the important working when
+// the pool as a whole is in trouble.
+//
+// A level says how much is given up. It goes up with what is left of the models'
+// capacity, with the error rate and the time of calls, and with whatever budget
+// the service burns; and down again, one level at a time, when all has been well
+// for a while. A level refuses low priorities, makes requests ask for less
+// ([resilience.Hooks].Reduce), prefers cheaper models, gives attempts more time and
+// switches optional features off ([Enabled]), as its [Step] says. An answer that is
+// degraded says so: [resilience.Report] has the level, and what was given up.
+//
+// Two things work at every level. The throttle refuses, here and at no cost, calls
+// beyond twice what is served, the lowest priority first. And part of the room at
+// models is left to higher priorities while there is little. A call that is refused
+// fails as [resilience.Rejected], or is answered by [resilience.Hooks].Default.
+//
+// The part of the capacity that is left is the sum of weight × ramp of the models
+// that nothing holds, over the weights of all that are not drained by hand; with
+// none of those, nothing is left. The error rate is that of calls, after all their
+// attempts: failures that fallback makes good are none, nor is what is the caller's
+// doing. Refusals by this package are no errors either.
+//
+// Levels are assessed within [resilience.Pool.Run]. Without it the level is None, but
+// for overrides; the throttle and the reserve need nothing. What a caller's
+// [resilience.Hooks].Validate demands is demanded at every level.
+package degrade
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/settings"
+	"github.com/cmmv-hive/resilience/internal/window"
+)
+
+// A Controller degrades the calls of a pool. It is a [resilience.Feature] and owns
+// the section "degrade". A reload changes settings in place, and no level. Its
+// methods may be called from any number of goroutines.
+type Controller struct {
+	given   Config
+	pool    *resilience.Pool
+	now     atomic.Pointer[standing]
+	gauge   *gauge   // of calls that name no model
+	named   sync.Map // others, by the name: a model that is gone must not cost the calls of others
+	room    room
+	took    window.Histogram // calls, where a step has a limit of times
+	choices choices
+
+	mu        sync.Mutex // of what follows; held for moments
+	cfg       Config
+	rules     *rules
+	overrides []*override // the latest last
+	ladder    ladder
+	watched   int64 // when the latest assessment was
+	doubted   int64 // until when samples are not to be believed
+}
+
+// standing is what is in effect.
+type standing struct {
+	*rules
+	level Level
+	until int64 // when to look again, 0 for never
+}
+
+// New returns a controller. What is wrong with cfg is reported by
+// [resilience.NewPool].
+func New(cfg Config) *Controller {
+	cfg.Levels = maps.Clone(cfg.Levels)
+	return &Controller{given: cfg, cfg: cfg, gauge: newGauge()}
+}
+
+// Install implements [resilience.Feature].
+func (d *Controller) Install(s *resilience.Setup) error {
+	if d.pool != nil {
+		return &resilience.ConfigError{Path: section, Problem: "this controller belongs to another pool"}
+	}
+	if err := d.given.check(); err != nil {
+		return err
+	}
+	d.pool, d.rules = s.Pool(), d.given.rules()
+	d.now.Store(&standing{rules: d.rules})
+	s.Wrap(resilience.LayerAdmit, func(_ *resilience.Model, next resilience.Handler) resilience.Handler {
+		return func(ctx context.Context, c *resilience.Call) error { return d.admit(ctx, c, next) }
+	})
+	s.Configure(section, d.prepare)
+	s.Background(section, d.watch)
+	return nil
+}
+
+// String returns the settings in effect.
+func (d *Controller) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return settings.Describe(d.cfg)
+}
+
+// Level returns the level in effect.
+func (d *Controller) Level() Level {
+	if s := d.current(context.Background()); s != nil && !s.observe {
+		return s.level
+	}
+	return None
+}
+
+// Enabled reports whether an optional feature of the service is on, outside of any
+// call.
+func (d *Controller) Enabled(feature string) bool {
+	s := d.current(context.Background())
+	return s == nil || s.observe || s.steps[s.level].enabled(feature)
+}
+
+// current is what is in effect now, or nil without a pool.
+func (d *Controller) current(ctx context.Context) *standing {
+	s := d.now.Load()
+	if s == nil || s.until == 0 {
+		return s
+	}
+	return d.at(ctx, int64(d.pool.Now()))
+}
+
+// at is what is in effect at an instant. Nobody has to end an override that has run
+// out: whoever notices does.
+func (d *Controller) at(ctx context.Context, now int64) *standing {
+	s := d.now.Load()
+	if s.until == 0 || now < s.until {
+		return s
+	}
+	d.change(ctx, func() string { return "an override ran out" })
+	return d.now.Load()
+}
+
+// change changes what is in effect, for a reason, and tells of it.
+func (d *Controller) change(ctx context.Context, edit func() (reason string)) {
+	d.mu.Lock()
+	reason := edit()
+	was, next := d.now.Load(), &standing{rules: d.rules, level: d.ladder.level}
+	if o := d.prevailing(int64(d.pool.Now())); o != nil {
+		next.level, next.until = o.level, o.until
+	}
+	d.now.Store(next)
+	d.mu.Unlock()
+	if was.level == next.level {
+		return
+	}
+	d.pool.Emit(ctx, resilience.Event{
+		Kind: resilience.EventDegrade, From: was.level.String(), To: next.level.String(), Reason: reason, Would: next.observe,
+	})
+	log, attrs := d.pool.Log().InfoContext, []any{"from", was.level.String(), "to", next.level.String(), "reason", reason}
+	if next.level > was.level {
+		log = d.pool.Log().WarnContext
+	}
+	if next.observe {
+		attrs = append(attrs, "observeOnly", true)
+	}
+	log(ctx, "degradation", attrs...)
+}
+
+func (d *Controller) prepare(raw json.RawMessage) (func(), error) {
+	cfg := d.given
+	if raw != nil {
+		var err error
+		if cfg, err = d.given.over(raw); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		d.change(context.Background(), func() string {
+			d.cfg, d.rules = cfg, cfg.rules()
+			return "a reload"
+		})
+		names := map[string]bool{}
+		for _, m := range d.pool.Models() {
+			names[m.ID()], names[m.Name()] = true, true
+		}
+		d.named.Range(func(name, _ any) bool {
+			if !names[name.(string)] {
+				d.named.Delete(name)
+			}
+			return true
+		})
+	}, nil
+}
+
+// counted returns the gauge of calls that ask for a model by name, or for none.
+func (d *Controller) counted(model string) *gauge {
+	if model == "" {
+		return d.gauge
+	}
+	if g, ok := d.named.Load(model); ok {
+		return g.(*gauge)
+	}
+	g, _ := d.named.LoadOrStore(model, newGauge())
+	return g.(*gauge)
+}
+
+// sample is what the signals are at now.
+func (d *Controller) sample(r *rules, now, since int64) (x sample) {
+	x[available] = left(d.pool)
+	var failed, asked int64
+	d.gauges(func(g *gauge) {
+		f, n := g.errors(now, since)
+		failed, asked = failed+f, asked+n
+	})
+	if asked >= errorCalls {
+		x[errorRate] = float64(failed) / float64(asked)
+	}
+	if over := min(int64(errorWindow), now-since); r.timed && d.took.Count(now, over) >= errorCalls {
+		x[p95] = float64(d.took.Quantiles(now, over, 0.95)[0])
+	}
+	if r.burn != nil {
+		x[burn] = d.burning(r)
+	}
+	return x
+}
+
+func (d *Controller) gauges(fn func(*gauge)) {
+	fn(d.gauge)
+	d.named.Range(func(_, g any) bool {
+		fn(g.(*gauge))
+		return true
+	})
+}
+
+// maxBurn keeps the infinite out of averages.
+const maxBurn = 1e6
+
+func (d *Controller) burning(r *rules) (x float64) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.pool.Log().Error("Config.Burn of degrade panicked", "panic", v)
+			x = 0
+		}
+	}()
+	if x = r.burn(); !(x >= 0) {
+		return 0
+	}
+	return min(x, maxBurn)
+}
+
+// left is the part of the capacity that is left.
+func left(p *resilience.Pool) float64 {
+	var usable, whole float64
+	for _, m := range p.Models() {
+		switch m.Status() {
+		case resilience.Maintenance:
+			continue
+		case resilience.Unavailable:
+		default:
+			usable += m.Weight() * m.Ramp()
+		}
+		whole += m.Weight()
+	}
+	if whole == 0 {
+		return 0
+	}
+	return usable / whole
+}
+
+// lateAfter is how many intervals late an assessment makes the rest of a sample
+// suspect, and how many are left out then: what went wrong meanwhile is this
+// process.
+const lateAfter = 5
+
+// watch assesses, as long as the pool runs. Its end is that of the level: nobody
+// would lower it.
+func (d *Controller) watch(ctx context.Context) error {
+	d.mu.Lock()
+	d.watched = int64(d.pool.Now())
+	interval := d.rules.interval
+	d.mu.Unlock()
+	timer := time.NewTimer(time.Duration(interval))
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			timer.Reset(time.Duration(d.assess(ctx)))
+		case <-ctx.Done():
+			d.change(context.WithoutCancel(ctx), func() string {
+				d.ladder = ladder{}
+				return "Pool.Run has ended"
+			})
+			return nil
+		}
+	}
+}
+
+// assess takes a sample, and returns how long to wait for the next.
+func (d *Controller) assess(ctx context.Context) (wait int64) {
+	now := int64(d.pool.Now())
+	d.mu.Lock()
+	r := d.rules
+	dt := now - d.watched
+	d.watched = now
+	if dt > lateAfter*r.interval {
+		d.doubted = now + lateAfter*r.interval
+	}
+	since := d.doubted
+	d.mu.Unlock()
+	if now < since {
+		return r.interval
+	}
+	x := d.sample(r, now, since)
+	var reason string
+	d.mu.Lock()
+	reason = d.ladder.step(r, x, min(dt, 2*r.interval))
+	d.mu.Unlock()
+	if reason != "" {
+		d.change(ctx, func() string { return reason })
+	} else {
+		d.current(ctx)
+	}
+	return r.interval
+}
