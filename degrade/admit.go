@@ -145,10 +145,6 @@ func says(c *resilience.Call, o resilience.CallOptions, err error) int {
 		return nothing
 	case resilience.Invalid, resilience.TooLong, resilience.Filtered, resilience.Malformed:
 		return service
-	case resilience.TimedOut:
-		if o.Timeout > 0 && !c.Against(err) {
-			return nothing // a caller in a hurry
-		}
 	case resilience.Rejected:
 		if o.Key != "" || len(o.Require) > 0 && c.Attempt() == 0 {
 			return nothing // nobody can do what it requires, or its own key cannot

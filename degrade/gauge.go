@@ -54,6 +54,7 @@ type gauge struct {
 	next     atomic.Int64           // when the shares are due
 	shares   [classes]atomic.Uint64 // that are shed, bits of a float64
 	shedding atomic.Bool
+	top      atomic.Int32 // the highest priority that comes
 	begun    atomic.Int64 // when the throttle's window did
 	let      atomic.Int64 // the latest call let in while others are shed
 	failed   atomic.Int64 // the latest call that was not served
@@ -128,6 +129,11 @@ func (g *gauge) weigh(now int64, k float64) {
 		excess = max(0, (float64(asked)-k*served)/float64(asked+1)) * float64(asked)
 	}
 	g.shedding.Store(excess > 0)
+	for i, n := range s.class {
+		if n > 0 {
+			g.top.Store(int32(i)) //nolint:gosec // of four
+		}
+	}
 	for i := range critical {
 		share := 0.0
 		if n := float64(s.class[i]); excess > 0 && n > 0 {
@@ -141,18 +147,19 @@ func (g *gauge) weigh(now int64, k float64) {
 }
 
 // sheds reports whether to refuse a call, and the share of its priority that is.
-// However many there are, one a second is let in.
+// However many there are, one a second is let in; where higher priorities come, it is
+// theirs to take first.
 func (g *gauge) sheds(now int64, class int, draw func() float64) (share float64, yes bool) {
-	if class == critical || !g.shedding.Load() {
+	if !g.shedding.Load() {
 		return 0, false
 	}
-	share = math.Float64frombits(g.shares[class].Load())
+	share = math.Float64frombits(g.shares[class].Load()) // 0 of what is critical
 	if share == 0 || draw() >= share {
 		g.let.Store(now)
 		return share, false
 	}
 	last := g.let.Load()
-	if now-last >= trickle && g.let.CompareAndSwap(last, now) {
+	if now-last >= trickle*int64(1+max(int(g.top.Load())-class, 0)) && g.let.CompareAndSwap(last, now) {
 		return share, false
 	}
 	return share, true

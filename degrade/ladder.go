@@ -7,9 +7,9 @@ import (
 
 // A ladder decides on levels. It goes up one level where a signal and its smoothed
 // form are beyond a limit, no sooner than a third of Config.Calm after the latest
-// change, and straight up where capacity collapses; and down one level when the
-// smoothed signals have been well back from all of its limits for Config.Calm. Times
-// are those that were observed: a pause is none.
+// change; straight up where capacity collapses; and down one level when for Config.Calm
+// no signal was beyond a limit of the present one, and all were well back from them
+// when smoothed. Times are those that were observed: a pause is none.
 type ladder struct {
 	level  Level
 	smooth sample
@@ -46,7 +46,7 @@ func (l *ladder) step(r *rules, x sample, dt int64) (reason string) {
 		limits := &r.steps[i].limits
 		l.calm[i] += dt
 		for s, limit := range limits {
-			if !back(s, l.smooth[s], limit) {
+			if beyond(s, x[s], limit) || !back(s, l.smooth[s], limit) {
 				l.calm[i] = 0
 			}
 		}
