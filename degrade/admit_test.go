@@ -6,6 +6,8 @@ import (
 	"iter"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -341,7 +343,7 @@ func throttled(t *testing.T, opts resilience.CallOptions, err error) (shed bool)
 	t.Helper()
 	pool, e := resilience.NewPool(degrade.New(degrade.Config{}), resilience.Models(ids("a")...))
 	require.NoError(t, e)
-	rejects := pool.Subscribe(1, resilience.EventReject)
+	rejects := pool.Subscribe(1000, resilience.EventReject)
 	defer rejects.Close()
 	client, e := resilience.NewClient(pool, resilience.BindFunc("a", func(ctx context.Context, _ string) (string, error) {
 		if errors.Is(err, context.Canceled) {
@@ -356,5 +358,5 @@ func throttled(t *testing.T, opts resilience.CallOptions, err error) (shed bool)
 		leave()
 		time.Sleep(time.Millisecond)
 	}
-	return len(drain(rejects)) > 0
+	return slices.ContainsFunc(drain(rejects), func(e resilience.Event) bool { return strings.HasPrefix(e.Reason, "throttled") })
 }
