@@ -57,11 +57,12 @@ type Config struct {
 	// "Site Reliability Engineering", chapter 21. Negative means off.
 	Throttle float64 `json:"throttle" default:"2" min:"1" max:"100"`
 
-	// Reserve is the part of the room at models that the lowest priority leaves
-	// to those above it, if such have come within a minute; two thirds of that
-	// where two are above, and one third where one is. It goes by what is known of
-	// models' capacity. Negative means none.
-	Reserve float64 `json:"reserve" default:"0.03" max:"0.9"`
+	// Reserve is the part of the room at models that normal calls leave to high and
+	// critical ones, if such have come within a minute; low calls leave twice as
+	// much. It goes by what is known of models' capacity, and is off: a limiter
+	// gives room by priority, and wastes none. It is for pools without one, or
+	// where what is critical should not wait.
+	Reserve float64 `json:"reserve" max:"0.5"`
 
 	// Burn says how many times faster a budget, of money or of errors, is spent
 	// than it may be. It is asked every Interval and must not block; what is

@@ -9,10 +9,11 @@
 // switches optional features off ([Enabled]), as its [Step] says. An answer that is
 // degraded says so: [resilience.Report] has the level, and what was given up.
 //
-// Two things work at every level. The throttle refuses, here and at no cost, calls
-// beyond twice what is served, the lowest priority first. And part of the room at
-// models is left to higher priorities while there is little. A call that is refused
-// fails as [resilience.Rejected], or is answered by [resilience.Hooks].Default.
+// The throttle works at every level. It refuses, here and at no cost, calls beyond
+// twice what is served, the lowest priority first and what is critical never. Where
+// models' capacity is known, a reserve may be left to high priorities. A call that is
+// refused fails as [resilience.Rejected], or is answered by
+// [resilience.Hooks].Default.
 //
 // The part of the capacity that is left is the sum of weight × ramp of the models
 // that nothing holds, over the weights of all that are not drained by hand; with

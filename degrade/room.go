@@ -11,7 +11,7 @@ import (
 // A room is what all models of a pool together have place for, as it was a moment
 // ago.
 type room struct {
-	seen [classes]atomic.Int64 // when a priority came last, to a second
+	seen [classes]atomic.Int64 // when each priority came last, to a second
 	next atomic.Int64          // when to look again
 	busy atomic.Int64          // attempts under way then, and calls let in since
 	size atomic.Int64          // 0 if there is no bound
@@ -30,13 +30,8 @@ func (r *room) crowded(p *resilience.Pool, now int64, class int, reserve float64
 	if seen := r.seen[class].Load(); seen == 0 || now-seen > seenSharp {
 		r.seen[class].Store(max(now, 1))
 	}
-	above := 0
-	for i := class + 1; i < classes; i++ {
-		if seen := r.seen[i].Load(); seen != 0 && now-seen < seenFor {
-			above++
-		}
-	}
-	if above == 0 {
+	share := float64(int(resilience.High-resilience.Low) - class)
+	if share <= 0 || !r.above(now) {
 		if now < r.next.Load() {
 			r.busy.Add(1)
 		}
@@ -49,11 +44,21 @@ func (r *room) crowded(p *resilience.Pool, now int64, class int, reserve float64
 	if size == 0 {
 		return false
 	}
-	kept := int64(math.Round(reserve * float64(size) * float64(above) / float64(classes-1)))
-	if kept > 0 && r.busy.Load() >= size-kept {
+	kept := int64(math.Ceil(reserve * float64(size) * share))
+	if r.busy.Load() >= size-kept {
 		return true
 	}
 	r.busy.Add(1)
+	return false
+}
+
+// above reports whether high or critical calls have come lately.
+func (r *room) above(now int64) bool {
+	for i := classOf(resilience.High); i < classes; i++ {
+		if seen := r.seen[i].Load(); seen != 0 && now-seen < seenFor {
+			return true
+		}
+	}
 	return false
 }
 
