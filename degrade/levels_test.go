@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,8 +191,14 @@ func TestSlow(t *testing.T) {
 	degraded(t, cfg, ids("a"), func(r *rig) {
 		stop := r.run()
 		defer stop()
-		takes := time.Second
-		r.do = func(context.Context, *resilience.Model, string) (string, error) { time.Sleep(takes); return "", nil }
+		var slow atomic.Bool
+		r.do = func(context.Context, *resilience.Model, string) (string, error) {
+			time.Sleep(time.Second)
+			if slow.Load() {
+				time.Sleep(3 * time.Second)
+			}
+			return "", nil
+		}
 		calls := func(n int) {
 			for range n {
 				r.calls.Go(func() { _ = r.ask(resilience.Normal) })
@@ -200,7 +207,7 @@ func TestSlow(t *testing.T) {
 		}
 		calls(900)
 		require.Empty(r, r.changes())
-		takes = 4 * time.Second
+		slow.Store(true)
 		calls(900)
 		require.Equal(r, degrade.Minimal, r.controller.Level())
 		require.Contains(r, r.changes()[0], "none → minimal: p95 2.")
@@ -210,17 +217,17 @@ func TestSlow(t *testing.T) {
 // What was burning nobody knows is nothing, and a Burn that panics stops no level
 // from going by the other signals.
 func TestBurn(t *testing.T) {
-	var burn func() float64
-	cfg := degrade.Config{Burn: func() float64 { return burn() }, Levels: map[string]degrade.Step{"severe": {Burn: 6, Cheaper: true}}}
+	var burn atomic.Value
+	cfg := degrade.Config{Burn: func() float64 { return burn.Load().(func() float64)() }, Levels: map[string]degrade.Step{"severe": {Burn: 6, Cheaper: true}}}
 	degraded(t, cfg, ids("a"), func(r *rig) {
 		for _, x := range []float64{math.NaN(), math.Inf(-1), -7, 0} {
-			burn = func() float64 { return x }
+			burn.Store(func() float64 { return x })
 			stop := r.run()
 			time.Sleep(time.Minute)
 			require.Empty(r, r.changes())
 			stop()
 		}
-		burn = func() float64 { panic("oh") }
+		burn.Store(func() float64 { panic("oh") })
 		stop := r.run()
 		defer stop()
 		r.hold(10*time.Second, "a")
@@ -229,7 +236,7 @@ func TestBurn(t *testing.T) {
 		require.Contains(r, r.log.take()[0], "Config.Burn of degrade panicked")
 		r.changes()
 		time.Sleep(5 * time.Minute)
-		burn = func() float64 { return math.Inf(1) }
+		burn.Store(func() float64 { return math.Inf(1) })
 		r.changes()
 		time.Sleep(2 * time.Second)
 		require.Equal(r, []string{"none → severe: burn 3.28e+04 > 6"}, r.changes(), "the lowest level that has such a limit")
@@ -239,14 +246,14 @@ func TestBurn(t *testing.T) {
 // A process that stood still for a minute believes what it sees only after a while,
 // and what it did not see is no calm.
 func TestSuspended(t *testing.T) {
-	var stand time.Duration
-	cfg := degrade.Config{Burn: func() float64 { time.Sleep(stand); stand = 0; return 0 }}
+	var stand atomic.Int64
+	cfg := degrade.Config{Burn: func() float64 { time.Sleep(time.Duration(stand.Swap(0))); return 0 }}
 	degraded(t, cfg, ids("a", "b"), func(r *rig) {
 		stop := r.run()
 		defer stop()
 		r.do = func(context.Context, *resilience.Model, string) (string, error) { return "", resilience.TimedOut }
 		time.Sleep(time.Minute)
-		stand = time.Minute
+		stand.Store(int64(time.Minute))
 		time.Sleep(59500 * time.Millisecond)
 		for range 100 { // all that was under way
 			_ = r.ask(resilience.Critical)
@@ -260,7 +267,7 @@ func TestSuspended(t *testing.T) {
 		require.Equal(r, degrade.Emergency, r.controller.Level())
 		r.changes()
 		time.Sleep(15 * time.Second)
-		stand = time.Minute
+		stand.Store(int64(time.Minute))
 		time.Sleep(time.Minute + 5*time.Second)
 		require.Empty(r, r.changes())
 		time.Sleep(time.Minute)

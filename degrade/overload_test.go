@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,17 @@ func (o overload) lost(p resilience.Priority) int64 { return o.asked[p+1] - o.se
 
 func (o overload) share(p resilience.Priority) float64 {
 	return float64(o.served[p+1]) / float64(o.asked[p+1])
+}
+
+// draws returns a source of numbers in [0, 1) for any goroutine.
+func draws(seed uint64) func() float64 {
+	var mu sync.Mutex
+	draw := rand.New(rand.NewPCG(seed, 5))
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return draw.Float64()
+	}
 }
 
 // overloaded plays it. Replicas work on for clients that have left. Rates are calls a
@@ -73,10 +85,10 @@ func overloaded(t *testing.T, seed uint64, rates [4]float64, features ...resilie
 		for _, r := range rates {
 			total += r
 		}
-		draw := rand.New(rand.NewPCG(seed, 5))
+		draw := draws(seed)
 		simtest.Arrive(t.Context(), seed, total, warm+lasts, func(at time.Duration) {
 			all.Add(1)
-			x, class := draw.Float64()*total, 0
+			x, class := draw()*total, 0
 			for x >= rates[class] {
 				x -= rates[class]
 				class++
@@ -162,9 +174,9 @@ func TestReserve(t *testing.T) {
 				return "", nil
 			}
 			var asked, served [4]atomic.Int64
-			draw := rand.New(rand.NewPCG(3, 3))
+			draw := draws(3)
 			simtest.Arrive(r.Context(), 3, 60, 5*time.Minute, func(time.Duration) {
-				p := []resilience.Priority{resilience.Low, resilience.Low, resilience.Normal, resilience.Normal, resilience.Normal, resilience.Critical}[draw.IntN(6)]
+				p := []resilience.Priority{resilience.Low, resilience.Low, resilience.Normal, resilience.Normal, resilience.Normal, resilience.Critical}[int(6*draw())]
 				asked[p+1].Add(1)
 				if r.ask(p) == nil {
 					served[p+1].Add(1)
