@@ -191,7 +191,7 @@ func TestNested(t *testing.T) {
 
 // ObserveOnly changes nothing and says what it would do.
 func TestObserveOnly(t *testing.T) {
-	degraded(t, degrade.Config{ObserveOnly: true, Reserve: 0.9}, []resilience.ModelInfo{{ID: "a", Limits: resilience.Limits{Concurrency: 2}}}, func(r *rig) {
+	degraded(t, degrade.Config{ObserveOnly: true, Reserve: 0.5}, []resilience.ModelInfo{{ID: "a", Limits: resilience.Limits{Concurrency: 2}}}, func(r *rig) {
 		stop := r.run()
 		defer stop()
 		fail := errors.New("no")
@@ -244,15 +244,15 @@ func TestThrottleInOrder(t *testing.T) {
 			return in
 		}
 		serve = 40
-		require.Equal(r, [4]int{6000, 6000, 6000, 6000}, letIn(10*time.Minute))
-		const few, most = 30, 2970
+		require.Equal(r, [4]int{1200, 1200, 1200, 1200}, letIn(2*time.Minute))
+		const few, most = 15, 1185
 		for _, c := range []struct {
 			serve   int
 			partial int // the priority of which a part is shed, all of those below
 		}{{17, 0}, {12, 1}, {8, 2}, {2, 3}, {0, 3}} {
 			serve = c.serve
-			letIn(4 * time.Minute)
-			in := letIn(5 * time.Minute)
+			letIn(150 * time.Second)
+			in := letIn(2 * time.Minute)
 			for i, n := range in {
 				switch {
 				case i < c.partial:
@@ -264,7 +264,7 @@ func TestThrottleInOrder(t *testing.T) {
 					require.Less(r, n, most, "%v %v", c, in)
 				}
 			}
-			require.Equal(r, 3000, in[3])
+			require.Equal(r, 1200, in[3])
 		}
 		serve = 40
 		letIn(20 * time.Second)

@@ -21,7 +21,7 @@ const section = "degrade"
 // [Controller.Override] leads to.
 type Step struct {
 	Available float64       `json:"available,omitempty" max:"1"`                                    // part of the capacity that is left, below
-	ErrorRate float64       `json:"errorRate,omitempty" max:"1"`                                    // of calls that came in half a minute, ten at least, above
+	ErrorRate float64       `json:"errorRate,omitempty" max:"1"`                                    // of calls that came in half a minute, above; ten at least, and three that failed
 	P95       time.Duration `json:"p95,omitempty" max:"24h"`                                        // of what calls take, or streams until their first chunk, above
 	Burn      float64       `json:"burn,omitempty" max:"1e6"`                                       // what Config.Burn says, above
 	Admit     string        `json:"admit,omitempty" oneof:"low normal high critical" default:"low"` // lowest priority let in
@@ -49,7 +49,7 @@ type Config struct {
 	Interval time.Duration `json:"interval" default:"1s" min:"10ms" max:"1m" off:"no"`
 
 	// Calm is how long all must be well for a level before the next lower one is
-	// in effect, and the time over which signals are smoothed.
+	// in effect. Signals are smoothed over it.
 	Calm time.Duration `json:"calm" default:"30s" min:"1s" max:"1h" off:"no"`
 
 	// Throttle is how many calls may be made for each that is served, over two

@@ -207,7 +207,7 @@ func (d *Controller) sample(r *rules, now, since int64) (x sample) {
 		f, n := g.errors(now, since)
 		failed, asked = failed+f, asked+n
 	})
-	if asked >= errorCalls {
+	if asked >= errorCalls && failed >= errorFails {
 		x[errorRate] = float64(failed) / float64(asked)
 	}
 	if over := min(int64(errorWindow), now-since); r.timed && d.took.Count(now, over) >= errorCalls {

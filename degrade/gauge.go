@@ -33,7 +33,8 @@ const (
 	gaugeWindow = 2 * time.Minute
 
 	errorWindow = 30 * time.Second
-	errorCalls  = 10 // at least
+	errorCalls  = 10 // at least,
+	errorFails  = 3  // of which so many failed
 
 	weighEvery    = int64(100 * time.Millisecond)
 	throttleCalls = 20 // at least

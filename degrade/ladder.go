@@ -6,7 +6,7 @@ import (
 )
 
 // A ladder decides on levels. It goes up one level where a signal and its smoothed
-// form are beyond a limit, no sooner than a third of Config.Calm after the latest
+// form are beyond a limit, or the signal far beyond it for a few samples, no sooner than a third of Config.Calm after the latest
 // change; straight up where capacity collapses; and down one level when for Config.Calm
 // no signal was beyond a limit of the present one, and all were well back from them
 // when smoothed. Times are those that were observed: a pause is none.
@@ -18,9 +18,16 @@ type ladder struct {
 	calm   [levels]int64 // how long a level's limits have been far
 	fell   [levels]int   // samples in a row in which capacity has collapsed that far
 	by     [levels]int   // which signal led to a level
+	far    [levels]far
 }
 
+// far is for how many samples in a row each signal was far beyond a limit.
+type far [signals]int
+
 const (
+	// patience is for how many samples in a row a signal must be far beyond a limit
+	// to count before its smoothed form has followed.
+	patience = 5
 	// collapse is how many samples in a row make one: limits of a provider that are
 	// over in a second or two do not.
 	collapse = 3
@@ -49,9 +56,13 @@ func (l *ladder) step(r *rules, x sample, dt int64) (reason string) {
 			if beyond(s, x[s], limit) || !back(s, l.smooth[s], limit) {
 				l.calm[i] = 0
 			}
+			l.far[i][s]++
+			if limit == 0 || !beyond(s, x[s], excess(s, limit)) {
+				l.far[i][s] = 0
+			}
 		}
 		l.fell[i]++
-		if far := Level(i) >= l.level+2 || x[available] < limits[available]/2; !far || !beyond(available, x[available], limits[available]) {
+		if deep := Level(i) >= l.level+2 || x[available] < limits[available]/2; !deep || !beyond(available, x[available], limits[available]) {
 			l.fell[i] = 0
 		}
 	}
@@ -64,7 +75,7 @@ func (l *ladder) step(r *rules, x sample, dt int64) (reason string) {
 			return ""
 		}
 		l.enter(to, s)
-		return worse(s, l.smooth[s], r.steps[to].limits[s])
+		return worse(s, x[s], r.steps[to].limits[s])
 	}
 	if l.level != None && l.calm[l.level] >= r.calm && l.since >= r.calm {
 		return l.leave(r)
@@ -83,11 +94,11 @@ func (l *ladder) fallen() Level {
 }
 
 // reached is the lowest level above the present one that a signal is beyond a limit
-// of, smoothed or not, and which signal.
+// of, smoothed too or for long enough, and which signal.
 func (l *ladder) reached(r *rules, x sample) (Level, int) {
 	for i := int(l.level) + 1; i < levels; i++ {
 		for s, limit := range r.steps[i].limits {
-			if beyond(s, x[s], limit) && beyond(s, l.smooth[s], limit) {
+			if beyond(s, x[s], limit) && (beyond(s, l.smooth[s], limit) || l.far[i][s] >= patience) {
 				return Level(i), s
 			}
 		}

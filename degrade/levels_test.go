@@ -166,7 +166,7 @@ func TestErrorRate(t *testing.T) {
 		require.Equal(r, degrade.Severe, r.controller.Level())
 		list := r.changes()
 		require.Len(r, list, 3)
-		require.Contains(r, list[0], "none → minimal: errorRate 0.0")
+		require.Contains(r, list[0], "none → minimal: errorRate 0.")
 		require.Contains(r, list[0], " > 0.05")
 		bad = 0
 		calls(4 * time.Minute)
@@ -210,7 +210,7 @@ func TestSlow(t *testing.T) {
 		slow.Store(true)
 		calls(900)
 		require.Equal(r, degrade.Minimal, r.controller.Level())
-		require.Contains(r, r.changes()[0], "none → minimal: p95 2.")
+		require.Contains(r, r.changes()[0], "none → minimal: p95 ")
 	})
 }
 
@@ -239,7 +239,7 @@ func TestBurn(t *testing.T) {
 		burn.Store(func() float64 { return math.Inf(1) })
 		r.changes()
 		time.Sleep(2 * time.Second)
-		require.Equal(r, []string{"none → severe: burn 3.28e+04 > 6"}, r.changes(), "the lowest level that has such a limit")
+		require.Equal(r, []string{"none → severe: burn 1e+06 > 6"}, r.changes(), "the lowest level that has such a limit")
 	})
 }
 
@@ -328,10 +328,10 @@ func TestManyModels(t *testing.T) {
 			r.hold(time.Hour, strconv.Itoa(i))
 		}
 		stop := r.run()
-		time.Sleep(5 * time.Minute)
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		stop()
 		require.Equal(r, "none → moderate: available 0.5 < 0.6", r.changes()[0])
 	})
-	require.InDelta(t, 300, samples, 1, "constant work")
+	require.InDelta(t, 60, samples, 1, "constant work")
 }

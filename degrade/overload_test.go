@@ -128,7 +128,7 @@ func overloaded(t *testing.T, seed uint64, rates [4]float64, features ...resilie
 // Twice as many calls come as can be served: what is critical loses nothing, lower
 // priorities are shed first, and what is left of the capacity is used.
 func TestOverload(t *testing.T) {
-	seeds := uint64(3)
+	seeds := uint64(2)
 	if *long {
 		seeds = 20
 	}

@@ -87,7 +87,11 @@ func TestPublishedThrottleDead(t *testing.T) {
 // and one that is 0.4 higher after five minutes. It comes by Config.Burn, and a
 // level's limit is 0.9.
 func TestPublishedHysteresis(t *testing.T) {
-	for seed := range uint64(5) {
+	seeds := uint64(5)
+	if *long {
+		seeds = 100
+	}
+	for seed := range seeds {
 		const phi, deviation, limit = 0.9, 0.05, 0.9
 		var noise float64
 		var high atomic.Bool
@@ -119,7 +123,7 @@ func TestPublishedHysteresis(t *testing.T) {
 			took := time.Since(start)
 			t.Logf("published: hysteresis, reaction to a step of 0.4: measured %v, reference 6s, target ≤ 15s", took)
 			require.LessOrEqual(t, took, 15*time.Second)
-			require.Contains(t, r.changes()[0], "none → minimal: burn 0.9")
+			require.Contains(t, r.changes()[0], "none → minimal: burn 1.")
 			stop()
 		})
 		noise, naive = 0, 0

@@ -39,6 +39,9 @@ func relief(signal int, limit float64) float64 {
 	return 0.8 * limit
 }
 
+// excess is where a signal is far beyond a limit, as far as relief is before it.
+func excess(signal int, limit float64) float64 { return 2*limit - relief(signal, limit) }
+
 // back reports whether x of a signal is well back from a limit.
 func back(signal int, x, limit float64) bool {
 	return limit == 0 || !beyond(signal, x, relief(signal, limit))
