@@ -21,7 +21,7 @@ func (d *Controller) admit(ctx context.Context, c *resilience.Call, next resilie
 	if model := c.Options().Model; model != "" {
 		g = d.counted(model)
 	}
-	err := d.refuse(ctx, c, s, g, class, start)
+	err := d.refuse(ctx, s, g, class, start)
 	switch {
 	case err != nil:
 		if s.level != None {
@@ -46,7 +46,7 @@ func (d *Controller) admit(ctx context.Context, c *resilience.Call, next resilie
 }
 
 // refuse counts a call, and returns why it is refused, if it is.
-func (d *Controller) refuse(ctx context.Context, c *resilience.Call, s *standing, g *gauge, class int, now int64) error {
+func (d *Controller) refuse(ctx context.Context, s *standing, g *gauge, class int, now int64) error {
 	if s.level != None && priority(class) < s.steps[s.level].admit {
 		after := s.calm
 		if s.until != 0 {

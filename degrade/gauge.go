@@ -132,7 +132,7 @@ func (g *gauge) weigh(now int64, k float64) {
 	g.shedding.Store(excess > 0)
 	for i, n := range s.class {
 		if n > 0 {
-			g.top.Store(int32(i)) //nolint:gosec // of four
+			g.top.Store(int32(i))
 		}
 	}
 	for i := range critical {

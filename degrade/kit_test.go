@@ -167,14 +167,3 @@ func (r *rig) asks(n int, p resilience.Priority) (in int) {
 	}
 	return in
 }
-
-// synctestRig runs f with a pool of one model that is bound by f.
-func synctestRig(t *testing.T, f func(t *testing.T, pool *resilience.Pool, c *degrade.Controller)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := degrade.New(degrade.Config{})
-		pool, err := resilience.NewPool(c, resilience.Models(ids("a")...))
-		require.NoError(t, err)
-		f(t, pool, c)
-	})
-}

@@ -3,6 +3,8 @@ package degrade
 import (
 	"math"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A ladder decides on levels. It goes up one level where a signal and its smoothed
@@ -121,7 +123,9 @@ func (l *ladder) leave(r *rules) (reason string) {
 	if limit := from.limits[s]; limit > 0 {
 		reason = better(s, l.smooth[s], limit) + " for " + time.Duration(r.calm).String()
 	}
-	for l.level--; l.level != None && r.steps[l.level].limits == (sample{}); l.level-- {
+	l.level--
+	for l.level != None && (r.steps[l.level].limits == (sample{}) || mutants.On("degrade-all-the-way-down")) {
+		l.level--
 	}
 	l.since = 0
 	return reason

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // An override is a level that somebody has set by hand.
@@ -55,7 +56,7 @@ func (d *Controller) Override(ctx context.Context, l Level, by resilience.Contro
 // prevailing returns the override that is in effect, or nil, and drops those that
 // have run out. The caller has d.mu.
 func (d *Controller) prevailing(now int64) *override {
-	d.overrides = slices.DeleteFunc(d.overrides, func(o *override) bool { return o.until <= now })
+	d.overrides = slices.DeleteFunc(d.overrides, func(o *override) bool { return o.until <= now && !mutants.On("degrade-overrides-for-ever") })
 	if len(d.overrides) == 0 {
 		return nil
 	}

@@ -38,6 +38,10 @@ var registry = []mutant{
 	{"balance-quick-failures-attract", "balance", "a model that fails at once looks fast", "TestSlowStartBesideFailures"},
 	{"balance-weights-do-not-count", "balance", "shares do not follow weights", "TestWeightedIsSmoothAndExact"},
 
+	{"degrade-all-the-way-down", "degrade", "a level ends at once instead of one at a time", "TestOutage"},
+	{"degrade-believes-what-a-pause-made", "degrade", "what a suspended process sees when it wakes counts", "TestSuspended"},
+	{"degrade-overrides-for-ever", "degrade", "an override does not end by itself", "TestOverridesNest"},
+
 	{"limiter-deaf-to-headers", "balance", "what providers say of their limits is not heard", "TestLimiterWaitsItsTurn"},
 	{"limiter-lets-all-in", "balance", "more attempts are under way than the limit says", "TestLimiterStreams"},
 	{"limiter-loses-places-of-those-who-left", "balance", "a place given to a caller who left is lost", "TestLimiterLetInTooLate"},
