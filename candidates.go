@@ -49,9 +49,10 @@ func (c Candidates) Next() Candidates {
 	return Candidates{call: c.call, to: c.to}
 }
 
-// Two returns two distinct usable models drawn at random, full ones only if no
-// others are there; b is nil if there is only one, and a as well if there is
-// none. It costs the same for 5 models and for 5,000, unless most are held.
+// Two returns two distinct usable models drawn at random, by their weights, full
+// ones only if no others are there; b is nil if there is only one, or if chance
+// fell twice on one that weighs more than others, and a as well if there is none.
+// It costs the same for 5 models and for 5,000, unless most are held.
 func (c Candidates) Two() (a, b *Model) {
 	n := len(c.entries)
 	if n <= few {
@@ -62,7 +63,7 @@ func (c Candidates) Two() (a, b *Model) {
 		for _, i := range c.call.pool.pair(n) {
 			m := c.At(i)
 			switch {
-			case m == nil || m == a || m.Full():
+			case m == nil || m == a || m.Full() || !c.drawn(m):
 			case a == nil:
 				a = m
 			default:
@@ -87,6 +88,12 @@ func (c Candidates) Two() (a, b *Model) {
 		}
 	}
 	return a, nil
+}
+
+// drawn reports whether chance keeps m, as often as its weight says.
+func (c Candidates) drawn(m *Model) bool {
+	most := c.call.table.heaviest
+	return most == 0 || c.call.pool.Rand()*most < m.Weight()
 }
 
 // few models are looked at one by one.
@@ -118,10 +125,36 @@ func (c Candidates) twoOfFew() (a, b *Model) {
 		c.call.seen[0] = uint16(from[0])
 		return c.entries[from[0]].model, nil
 	default:
-		at = c.call.pool.pair(n)
+		if n == 2 || c.call.table.heaviest == 0 {
+			at = c.call.pool.pair(n)
+		} else {
+			at = c.weighed(from[:n])
+		}
 	}
 	c.call.seen = [2]uint16{uint16(from[at[0]]), uint16(from[at[1]])}
+	if at[0] == at[1] {
+		return c.entries[from[at[0]]].model, nil
+	}
 	return c.entries[from[at[0]]].model, c.entries[from[at[1]]].model
+}
+
+// weighed draws two of several entries by their weights, both times of all: one
+// that has most of the weight gets most of the calls.
+func (c Candidates) weighed(from []int) (two [2]int) {
+	total := 0.
+	for _, at := range from {
+		total += c.entries[at].model.Weight()
+	}
+	for n := range two {
+		left := c.call.pool.Rand() * total
+		for i, at := range from {
+			two[n] = i
+			if left -= c.entries[at].model.Weight(); left < 0 {
+				break
+			}
+		}
+	}
+	return two
 }
 
 // entry finds the one that a picker chose, most likely where it looked last.

@@ -196,7 +196,7 @@ func (b *binding[Req, Resp]) look(roster *roster) *view[Req, Resp] {
 		}
 	}
 	plain := b.hooks.Tokens == nil && b.hooks.Output == nil && b.hooks.Cost == nil
-	v.table = newTable(stem{v, roster, plain}, models)
+	v.table = newTable(stem{owner: v, roster: roster, plain: plain}, models)
 	return v
 }
 

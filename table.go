@@ -16,6 +16,17 @@ type stem struct {
 	owner  any // the view[Req, Resp] that it is of
 	roster *roster
 	plain  bool // no hook says what a request takes
+
+	heaviest float64 // weight of a model, or 0 if all are alike
+}
+
+// weigh notes the weights of models.
+func (s *stem) weigh(models []*Model) {
+	for _, m := range models {
+		if w := m.Weight(); w != models[0].Weight() {
+			s.heaviest = max(s.heaviest, w, models[0].Weight())
+		}
+	}
 }
 
 type entry struct {
@@ -24,6 +35,7 @@ type entry struct {
 }
 
 func newTable(of stem, models []*Model) *table {
+	of.weigh(models)
 	t := &table{stem: of}
 	for i, m := range models {
 		t.entries = append(t.entries, entry{m, uint16(i)})
