@@ -345,8 +345,8 @@ func (a *attempt) started() error {
 	a.call.clock = now
 	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
 	l.guard(a)
-	if d := a.holdBack(); d > 0 {
-		if err := a.call.typed.readAhead(d); err != nil {
+	if d, left := a.holdBack(); d > 0 {
+		if err := a.call.typed.readAhead(d, left); err != nil {
 			return l.fail(err)
 		}
 	}

@@ -44,8 +44,8 @@ type Call struct {
 // typed is the typed half of a call as the layers see it.
 type typed interface {
 	exec(ctx context.Context, a *attempt) error
-	alive() *life                    // the stream that has begun, or nil
-	readAhead(d time.Duration) error // of it
+	alive() *life                          // the stream that has begun, or nil
+	readAhead(d, left time.Duration) error // of it
 	asks
 	resend(ctx context.Context, req any, broke *Error) (running, bool)
 	price(m *Model, u Usage, answered bool) (dollars float64, ok bool)

@@ -123,8 +123,8 @@ func (x *exchange[Req, Resp]) alive() *life {
 	return r.alive()
 }
 
-func (x *exchange[Req, Resp]) readAhead(d time.Duration) error {
-	return any(x.resp).(running).readAhead(d)
+func (x *exchange[Req, Resp]) readAhead(d, left time.Duration) error {
+	return any(x.resp).(running).readAhead(d, left)
 }
 
 func (x *exchange[Req, Resp]) request() any { return x.req }

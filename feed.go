@@ -105,13 +105,20 @@ func (f *feed[Chunk]) short() error {
 	}
 }
 
-// readAhead reads until d has passed or the answer is whole.
-func (s *Stream[Chunk]) readAhead(d time.Duration) error {
+// readAhead reads until d has passed or the answer is whole, or until the next
+// chunk, if it takes as long as the slowest so far, would not come within left.
+func (s *Stream[Chunk]) readAhead(d, left time.Duration) error {
 	f := s.feed.Load()
-	for start := time.Now(); !f.complete && len(f.head) < maxHead && time.Since(start) < d; {
+	var slowest time.Duration
+	for start := time.Now(); !f.complete && len(f.head) < maxHead; {
+		passed := time.Since(start)
+		if passed >= d || passed+slowest > left {
+			return nil
+		}
 		if more, err := f.ahead(); !more {
 			return err
 		}
+		slowest = max(slowest, time.Since(start)-passed)
 	}
 	return nil
 }

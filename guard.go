@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"math"
 	"time"
 
 	"github.com/cmmv-hive/resilience/internal/mutants"
@@ -50,17 +51,20 @@ func (a *attempt) rebound(bound func(*timeouts, *Call) (time.Duration, *timeoutE
 	a.within(t, a.pool.now(), d, cause)
 }
 
-// holdBack is how long a stream that has begun is held back.
-func (a *attempt) holdBack() time.Duration {
+// holdBack is how long a stream that has begun is held back, and how much time
+// there is for it.
+func (a *attempt) holdBack() (d, left time.Duration) {
 	t := a.pool.timeouts.Load()
 	if t == nil || t.observe {
-		return 0
+		return 0, 0
 	}
-	d := t.of(a.call).holdBack
+	d, left = t.of(a.call).holdBack, math.MaxInt64
 	if limit := a.call.record().limit; limit != 0 {
-		d = min(d, time.Duration(limit-a.pool.now()))
+		if left = time.Duration(limit - a.pool.now()); left < d {
+			d = 0
+		}
 	}
-	return d
+	return d, left
 }
 
 // guard starts what watches over an attempt while its stream is read.

@@ -13,7 +13,7 @@ import (
 type running interface {
 	alive() *life
 	self() any // the *Stream, where it is embedded
-	readAhead(d time.Duration) error
+	readAhead(d, left time.Duration) error
 }
 
 // life is what a stream and those who wait for its end share. It does not know

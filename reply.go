@@ -29,7 +29,7 @@ func (r *reply) alive() *life {
 func (r *reply) self() any { return r }
 
 // readAhead holds nothing back: what bytes pass is the reader's business.
-func (r *reply) readAhead(time.Duration) error { return nil }
+func (r *reply) readAhead(_, _ time.Duration) error { return nil }
 
 // maxHeld is how much of a body is held in memory.
 const maxHeld = 32 << 20
