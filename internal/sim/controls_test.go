@@ -16,6 +16,7 @@ import (
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/degrade"
 )
 
 // A forgery makes one thing wrong in a history that is right.
@@ -179,6 +180,21 @@ func TestEachCheckFindsSomething(t *testing.T) {
 			func(h *history) { h.orders = append(h.orders, orderRecord{kind: drain, at: int64(lasts)}) },
 			func(h *history) { h.orders = append(h.orders, orderRecord{kind: veto, asked: true, changed: true}) },
 		},
+		34: {
+			func(h *history) { h.scenario.runs = true; level(h, time.Minute, "minimal", "moderate") },
+			func(h *history) {
+				h.scenario.runs = true
+				level(h, time.Minute, "none", "severe")
+				level(h, 3*time.Minute, "severe", "none")
+			},
+			func(h *history) {
+				h.scenario.runs = true
+				level(h, time.Minute, "none", "minimal")
+				level(h, time.Minute+29*time.Second, "minimal", "none")
+			},
+			func(h *history) { level(h, time.Minute, "none", "minimal"); level(h, 2*time.Minute, "minimal", "none") },
+			func(h *history) { h.end.level = degrade.Minimal },
+		},
 		35: {
 			func(h *history) { strike(h, 1, time.Minute-time.Second) },
 			func(h *history) { strike(h, 1, 3*time.Minute) },
@@ -289,6 +305,11 @@ func turn(h *history, from, to, reason string) {
 	h.events = append(h.events, eventRecord{at: int64(lasts), kind: resilience.EventBreaker, model: 0, from: from, to: to, reason: reason})
 }
 
+// level adds a change of the level of degradation.
+func level(h *history, when time.Duration, from, to string) {
+	h.events = append(h.events, eventRecord{at: int64(when), kind: resilience.EventDegrade, from: from, to: to})
+}
+
 // strike adds an attempt that was made to fail.
 func strike(h *history, model int, begin time.Duration) {
 	h.events = append(h.events, eventRecord{at: int64(begin), kind: resilience.EventAttempt, model: model, faulted: true})
@@ -323,6 +344,7 @@ func controlled() scenario {
 		f.id, f.from, f.to = i+1, time.Minute, 3*time.Minute
 		s.faults = append(s.faults, f)
 	}
+	s.levels = &degrade.Config{Throttle: -1}
 	s.blast = &chaos.Blast{Models: 2, Share: .5, For: 3 * time.Minute}
 	s.faults = append(s.faults, fault{id: 20, kind: injected, models: []int{1, 2}, from: time.Minute, to: 3 * time.Minute, share: .5})
 	return s

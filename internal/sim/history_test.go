@@ -7,6 +7,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
+	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/internal/sim"
 )
 
@@ -146,6 +147,7 @@ type endRecord struct {
 	purseTook  int64 // tokens, as the providers say
 	purseHeld  float64
 	accounts   []budget.Account
+	level      degrade.Level
 	now        int64 // when these were looked at
 }
 

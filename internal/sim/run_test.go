@@ -96,6 +96,9 @@ func (h *history) finish(ctx context.Context, d *desk) {
 	if h.end.now = now(); d.budgets != nil {
 		h.end.accounts = d.budgets.Accounts("", "")
 	}
+	if d.levels != nil {
+		h.end.level = d.levels.Level()
+	}
 	h.end.models = d.looks()
 	for _, m := range d.pool.Models() {
 		h.end.available = append(h.end.available, m.Available())

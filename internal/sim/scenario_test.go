@@ -12,6 +12,7 @@ import (
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/fallback"
 	"github.com/cmmv-hive/resilience/retry"
 	"github.com/cmmv-hive/resilience/stack"
@@ -37,11 +38,12 @@ type scenario struct {
 	faults []fault
 	plant  bool // a defect, for the test of the shrinker
 
-	keys    bool           // models have
-	guests  bool           // some who call bring their own
-	budgets *budget.Config // or nil
-	blind   bool           // nobody estimates what calls of one operation take
-	blast   *chaos.Blast   // of what the pool itself injects, or nil
+	keys    bool            // models have
+	guests  bool            // some who call bring their own
+	budgets *budget.Config  // or nil
+	blind   bool            // nobody estimates what calls of one operation take
+	levels  *degrade.Config // or nil
+	blast   *chaos.Blast    // of what the pool itself injects, or nil
 }
 
 // A modelPlan is a model and the server behind it.
@@ -75,6 +77,7 @@ func draw(seed uint64) scenario {
 	s.drawFaults(r)
 	s.drawKeys(rand.New(rand.NewPCG(seed, 0x52)))
 	s.drawBudgets(rand.New(rand.NewPCG(seed, 0x53)))
+	s.drawLevels(rand.New(rand.NewPCG(seed, 0x55)))
 	s.drawInjected(rand.New(rand.NewPCG(seed, 0x54)))
 	return s
 }

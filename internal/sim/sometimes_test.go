@@ -55,6 +55,10 @@ var sometimes = []string{
 	"a limit of a budget refused",
 	"a call waited for a reservation",
 	"a soft limit was passed",
+	"a call was throttled",
+	"a call was refused for its priority",
+	"an emergency",
+	"a level went down",
 	"an injected fault struck",
 	"a struck call succeeded",
 	"an injection was refused",
@@ -91,9 +95,14 @@ func states(h *history) map[string]bool {
 			mark("a call waited for room in vain", strings.Contains(e.reason, "no room within"))
 			mark("a tenant was full", strings.Contains(e.reason, "tenant is full"))
 			mark("a call was paced", strings.Contains(e.reason, "pacing"))
+			mark("a call was throttled", strings.HasPrefix(e.reason, "throttled"))
+			mark("a call was refused for its priority", strings.Contains(e.reason, "and the level is"))
 		case resilience.EventRetry:
 			mark("a rate limit was waited out", e.err == resilience.RateLimited)
 			mark("a retry of an overload", e.err == resilience.Overloaded)
+		case resilience.EventDegrade:
+			mark("an emergency", e.to == "emergency")
+			mark("a level went down", e.to == "none")
 		case resilience.EventControl:
 			mark("a model was drained", strings.HasPrefix(e.reason, "drain"))
 		case resilience.EventConfig:

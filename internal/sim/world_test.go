@@ -16,6 +16,7 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/chaos"
+	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/internal/sim"
 	"github.com/cmmv-hive/resilience/internal/simtest"
 )
@@ -390,8 +391,9 @@ type clients struct {
 	talks *resilience.Client[request, *resilience.Stream[chunk]]
 	inner []*resilience.Pool
 
-	budgets  *budget.Budgets // or nil
-	injector *chaos.Injector // or nil
+	budgets  *budget.Budgets     // or nil
+	injector *chaos.Injector     // or nil
+	levels   *degrade.Controller // or nil
 }
 
 // open makes the pool, of these features, and clients of all models.
@@ -404,6 +406,10 @@ func (w *world) open(features ...resilience.Feature) (c clients, err error) {
 	if w.scenario.budgets != nil {
 		c.budgets = budget.New(*w.scenario.budgets)
 		features = append(features, outside{w.history}, c.budgets, inside{w.history})
+	}
+	if w.scenario.levels != nil {
+		c.levels = degrade.New(*w.scenario.levels)
+		features = append(features, c.levels)
 	}
 	if w.scenario.blast != nil {
 		c.injector = chaos.NewInjector(chaos.InjectorConfig{Enabled: true, Seed: w.scenario.seed, Blast: *w.scenario.blast})
