@@ -16,8 +16,8 @@ const section = "health"
 // means the default that is named beside it.
 type Config struct {
 	// Interval is the time between two checks of a model, a tenth more or less at
-	// random, and how far back a check looks: ten seconds at least and five minutes
-	// at most.
+	// random. A check goes by the calls of so long, up to twenty seconds more, and five
+	// minutes at most.
 	Interval time.Duration `json:"interval" default:"30s" min:"1s" max:"1h" off:"no"`
 
 	// Timeout bounds a probe.

@@ -22,7 +22,7 @@ func TestConfig(t *testing.T) {
 		"health.interval: 1ms is less than 1s":                                    {Interval: time.Millisecond},
 		"health.fall: -1 must not be negative":                                    {Fall: -1},
 		"health.errorRate: 1.5 is more than 1":                                    {ErrorRate: 1.5},
-		"health.models.a.timeout: 1h is more than 10m":                      {Models: map[string]health.Config{"a": {Timeout: time.Hour}}},
+		"health.models.a.timeout: 1h is more than 10m":                            {Models: map[string]health.Config{"a": {Timeout: time.Hour}}},
 		"health.models.a.probes: is the pool's; here it can only be switched off": {Models: map[string]health.Config{"a": {Probes: 2}}},
 		"health.models.a.maxEjected: is the pool's":                               {Models: map[string]health.Config{"a": {MaxEjected: 1}}},
 		"health.models.a.models: an override cannot hold overrides":               {Models: map[string]health.Config{"a": {Models: map[string]health.Config{"b": {}}}}},

@@ -37,20 +37,25 @@ type finding struct {
 	succeeds, fails float64
 }
 
-// look is how far back a check looks: what [resilience.Model.Stats] tells apart.
+// bucket is what [resilience.Model.Stats] tells apart: it may leave out as much of a
+// window.
+const bucket = 10 * time.Second
+
+// look is how far back a check looks: an interval at least.
 func (r *rules) look() time.Duration {
-	const step, longest = 10 * time.Second, 5 * time.Minute
-	return min((r.interval+step-1)/step*step, longest)
+	return min((r.interval+bucket-1)/bucket*bucket+bucket, 5*time.Minute)
 }
 
-// judge goes by calls, and says whether a probe is wanted. After a hold only calls
-// since count. Suspicion is a reason to probe a model that has had enough calls. The
+// judge goes by calls, and says whether a probe is wanted. Only calls since a hold
+// began, and then ended, count. Suspicion is a reason to probe a model that has had enough calls. The
 // caller has the checker's mu.
 func (st *state) judge(now time.Duration, phi float64) finding {
 	r := &st.rules
 	look, enough := r.look(), r.minCalls
+	if st.trial || st.until != 0 {
+		look = min(look, max(now-st.from, 1))
+	}
 	if st.trial {
-		look = min(look, max(now-st.lapsed, 1))
 		enough = (enough + 1) / 2
 	}
 	f := finding{at: now, stats: st.model.Stats(look)}
@@ -58,7 +63,7 @@ func (st *state) judge(now time.Duration, phi float64) finding {
 	f.n, f.failed = s.Calls-s.Throttled, s.Failures
 	f.weight = 1
 	if st.checked {
-		f.weight = min(float64(now-st.countedAt)/float64(r.look()), 1)
+		f.weight = min(float64(now-st.countedAt)/float64(r.look()-bucket/2), 1)
 	}
 	f.pace.token = s.PerToken
 	if s.Streams > 0 && s.Streams*10 >= s.Calls*9 {

@@ -26,7 +26,7 @@ type state struct {
 	byCalls           bool          // it did so for what calls showed
 	repeats           int           // holds, less what went well since
 	trial             bool          // between a hold and the verdict after it
-	lapsed            time.Duration
+	from              time.Duration // when the hold began or ended
 	turned            time.Duration // when the model went out, or was about to; 0 if it did not
 	success           time.Duration // the latest that is known, or 0
 	outage            *outage       // that it is part of
@@ -36,6 +36,7 @@ type state struct {
 	next     time.Duration // the same, while one is under way
 	probeAt  time.Duration // from when on it may be probed
 	place    int           // in the queue
+	enrolled bool          // among the models that are checked
 	underWay bool
 	probing  bool // its latest check wanted a probe
 	beat     accrual
@@ -173,7 +174,7 @@ func (c *Checker) lapse(st *state, now time.Duration) {
 	if now < st.until && held || now >= st.until && st.byGroup && st.outage != nil { // the outage's end is near
 		return
 	}
-	st.until, st.holds, st.trial, st.lapsed, st.good, st.bad, st.turned = 0, false, true, now, 0, 0, 0
+	st.until, st.holds, st.trial, st.from, st.good, st.bad, st.turned = 0, false, true, now, 0, 0, 0
 	if st.byGroup {
 		st.byGroup, st.trial = false, false
 		return
@@ -206,6 +207,9 @@ func (c *Checker) slow(st *state, f finding) {
 
 // hold holds a model until then.
 func (c *Checker) hold(st *state, now, until time.Duration, reason string) {
+	if st.until == 0 {
+		st.from = now
+	}
 	st.until = until
 	if st.turned == 0 {
 		st.turned = now

@@ -20,7 +20,8 @@ type work struct {
 	stale     bool // the settings are new
 
 	rand       *rand.Rand
-	states     []*state
+	models     []*resilience.Model
+	states     []*state // of them
 	generation uint64
 	steps      uint64
 	queue      queue
@@ -154,31 +155,33 @@ func (c *Checker) step() (start []asked, acts []act, wait time.Duration) {
 func (c *Checker) enrol() {
 	c.mu.Lock()
 	now, w := c.pool.Now(), &c.work
-	due := w.stale || now >= w.lookAt
+	stale := w.stale
 	c.mu.Unlock()
-	if !due {
+	if !stale && now < w.lookAt {
 		return
 	}
 	generation, models := c.pool.Generation(), c.pool.Models()
+	if !stale && generation == w.generation && slices.Equal(models, w.models) {
+		return
+	}
 	states := make([]*state, len(models))
 	for i, m := range models {
 		states[i] = c.of(m)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !w.stale && generation == w.generation && slices.Equal(states, w.states) {
-		return
-	}
 	known := make(map[*state]bool, len(w.states))
-	if !w.stale {
-		for _, st := range w.states {
-			known[st] = true
-		}
+	for _, st := range w.states {
+		st.enrolled = false
+		known[st] = !w.stale
 	}
-	w.stale, w.generation = false, generation
+	w.stale, w.generation, w.models = false, generation, models
 	w.states, w.queue, w.probing = states, w.queue[:0], 0
+	for _, st := range states {
+		st.enrolled = true
+	}
 	w.waiting = slices.DeleteFunc(w.waiting, func(a asked) bool {
-		gone := !slices.Contains(states, a.st)
+		gone := !a.st.enrolled
 		if gone && a.outage != nil {
 			a.outage.asking = false
 		}
@@ -262,14 +265,14 @@ func (c *Checker) again(st *state, due time.Duration) {
 // learn takes in what a probe brought.
 func (c *Checker) learn(f found) {
 	st, now := f.st, f.p.At
-	if slices.Contains(c.work.states, st) && resilience.KindOf(f.p.Err) != resilience.Canceled {
-		f.f.probed(f.p)
-		c.settle(st, f.f)
-	}
 	if f.outage != nil {
 		c.proven(f.outage, st, f.p.Err == nil, now)
 	}
-	if st.underWay && slices.Contains(c.work.states, st) {
+	if st.enrolled && resilience.KindOf(f.p.Err) != resilience.Canceled {
+		f.f.probed(f.p)
+		c.settle(st, f.f)
+	}
+	if st.underWay && st.enrolled {
 		c.again(st, max(st.next, c.pool.Now()))
 	}
 }
