@@ -44,12 +44,12 @@ func logBeta(x, a, b float64) float64 {
 	return a*math.Log(x) + b*math.Log1p(-x) + ab - la - lb
 }
 
-// betaQuantile returns the x that a Beta(a, b) variable does not exceed with
-// chance q.
-func betaQuantile(q, a, b float64) float64 {
+// doubtless returns the x that a Beta(a, b) variable exceeds but for a chance of
+// doubtful.
+func doubtless(a, b float64) float64 {
 	low, high := 0., 1.
 	for high-low > 1e-9 {
-		if mid := (low + high) / 2; betaCDF(mid, a, b) < q {
+		if mid := (low + high) / 2; betaCDF(mid, a, b) < doubtful {
 			low = mid
 		} else {
 			high = mid

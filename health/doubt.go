@@ -21,36 +21,28 @@ func (c *Checker) late(now, by time.Duration) {
 // doubts says why a model that is ill may be well, or "": at about the same time most
 // others turned bad, of several providers.
 func (c *Checker) doubts(st *state, now time.Duration) string {
-	seen, turned := 0, 0
-	providers := map[string]bool{}
+	seen, turned, several := 0, 0, false
+	together := 5 * c.period() / 4
 	for _, o := range c.work.states {
-		if !o.checked || now-o.countedAt > 3*c.period()/2 || o.last.mark == none && o.bad == 0 {
+		if !o.checked || now-o.countedAt > 2*together || o.last.mark == none && o.bad == 0 {
 			continue
 		}
 		seen++
-		if apart := o.badSince - st.badSince; o.bad > 0 && max(apart, -apart) <= 5*c.period()/4 {
+		if apart := o.badSince - st.badSince; o.bad > 0 && max(apart, -apart) <= together {
 			turned++
-			providers[providerOf(o.model)] = true
+			several = several || o != st && (o.provider == "" || o.provider != st.provider)
 		}
 	}
-	if 2*turned <= seen || len(providers) < 2 {
+	if 2*turned <= seen || !several {
 		c.work.warned = false
 		return ""
 	}
-	why := fmt.Sprintf("%d of %d models of %d providers turned bad at once", turned, seen, len(providers))
+	why := fmt.Sprintf("%d of %d models, of several providers, turned bad at once", turned, seen)
 	if !c.work.warned {
 		c.work.warned = true
 		c.warn(why + "; nothing is held for it")
 	}
 	return why
-}
-
-// providerOf names a model's provider: one of its own, if it is not known.
-func providerOf(m *resilience.Model) string {
-	if p := m.Info().Provider; p != "" {
-		return p
-	}
-	return "model " + m.ID()
 }
 
 func (c *Checker) warn(reason string) {

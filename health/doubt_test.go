@@ -36,7 +36,7 @@ func TestEverythingFails(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		warnings := r.told(resilience.EventWarning)
 		require.Len(r, warnings, 1)
-		require.Contains(r, warnings[0], "models of 2 providers turned bad at once; nothing is held for it")
+		require.Contains(r, warnings[0], "models, of several providers, turned bad at once; nothing is held for it")
 	})
 }
 

@@ -9,21 +9,21 @@ import (
 )
 
 // Handler serves readiness: 200 while at least so many models are held by nobody, one
-// if min is less, and the pool takes calls; 503 while they are not, or while it is
+// if least is less, and the pool takes calls; 503 while they are not, or while it is
 // draining. The body says in JSON which model is in which state, why, since when,
 // and until when as far as that is known. It names models, and by what they are held;
 // whoever must not see that must not reach it. Answers are not to be stored; there
 // are none to other methods than GET and HEAD.
 //
 // It goes by what is known, and asks no model.
-func (c *Checker) Handler(min int) http.Handler {
+func (c *Checker) Handler(least int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		v := c.view(max(min, 1))
+		v := c.view(max(least, 1))
 		body, err := json.Marshal(v)
 		if err != nil {
 			http.Error(w, "health: "+err.Error(), http.StatusInternalServerError)

@@ -64,9 +64,9 @@ func TestBeta(t *testing.T) {
 	}
 	require.InDelta(t, want, betaCDF(0.2, 3, 10), 1e-10)
 
-	require.InDelta(t, 0.05, betaQuantile(0.05, 1, 1), 1e-8)
-	require.InDelta(t, math.Cbrt(0.05), betaQuantile(0.05, 3, 1), 1e-8)
-	require.InDelta(t, 0.99, betaQuantile(0.05, 1e6*0.99, 1e6*0.01), 1e-3)
+	require.InDelta(t, 0.05, doubtless(1, 1), 1e-8)
+	require.InDelta(t, math.Cbrt(0.05), doubtless(3, 1), 1e-8)
+	require.InDelta(t, 0.99, doubtless(1e6*0.99, 1e6*0.01), 1e-3)
 }
 
 // The share of one is 1/2 more than that of another with the chance that two

@@ -20,8 +20,7 @@ func (g group) String() string {
 }
 
 func (g group) has(st *state) bool {
-	info := st.model.Info()
-	return info.Provider == g.provider && (g.region == "" || info.Region == g.region)
+	return st.provider == g.provider && (g.region == "" || st.region == g.region)
 }
 
 // An outage is one thing that took several models of a group out.
@@ -57,8 +56,8 @@ func (c *Checker) outages(now time.Duration) {
 	w.turned = false
 	byProvider := map[string][]*state{}
 	for _, st := range w.states {
-		if p := st.model.Info().Provider; p != "" && st.recent(now) && st.outage == nil {
-			byProvider[p] = append(byProvider[p], st)
+		if st.provider != "" && st.recent(now) && st.outage == nil {
+			byProvider[st.provider] = append(byProvider[st.provider], st)
 		}
 	}
 	for provider, turned := range byProvider {
@@ -77,14 +76,14 @@ func (st *state) recent(now time.Duration) bool {
 // common is the smallest group of those that turned: a region, if the provider has
 // others.
 func (c *Checker) common(provider string, turned []*state) group {
-	region := turned[0].model.Info().Region
+	region := turned[0].region
 	for _, st := range turned {
-		if st.model.Info().Region != region {
+		if st.region != region {
 			return group{provider: provider}
 		}
 	}
 	for _, st := range c.work.states {
-		if info := st.model.Info(); info.Provider == provider && info.Region != region {
+		if st.provider == provider && st.region != region {
 			return group{provider, region}
 		}
 	}

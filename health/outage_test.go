@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,17 +26,18 @@ func dead(t *testing.T, watched bool, then func(r *rig)) (asked int) {
 		cfg.ObserveOnly, cfg.Probes = true, -1
 	}
 	bubble(t, cfg, infos, func(r *rig) {
-		n, fail := 0, false
+		var n atomic.Int64
+		var fail atomic.Bool
 		for _, info := range infos[:10] {
 			r.setBoth(func(context.Context) error {
-				if fail {
+				if fail.Load() {
 					return resilience.Unreachable
 				}
 				return nil
 			}, func(context.Context) error {
 				time.Sleep(100 * time.Millisecond)
-				if fail {
-					n++
+				if fail.Load() {
+					n.Add(1)
 					return resilience.Unreachable
 				}
 				return nil
@@ -49,11 +51,11 @@ func dead(t *testing.T, watched bool, then func(r *rig)) (asked int) {
 		}
 		traffic(2 * time.Minute)
 		r.told()
-		fail = true
+		fail.Store(true)
 		traffic(4 * time.Minute)
-		asked = n
+		asked = int(n.Load())
 		if then != nil {
-			fail = false
+			fail.Store(false)
 			then(r)
 		}
 	}, features...)

@@ -32,5 +32,5 @@ func (a *accrual) phi(since, least time.Duration) float64 {
 		return 0
 	}
 	deviation := max(math.Sqrt(a.variance), least.Seconds())
-	return -math.Log10(math.Erfc((since.Seconds()-a.mean)/(deviation*math.Sqrt2)) / 2)
+	return max(-math.Log10(math.Erfc((since.Seconds()-a.mean)/(deviation*math.Sqrt2))/2), 0)
 }

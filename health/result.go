@@ -93,7 +93,7 @@ func (st *state) score(now time.Duration, best pace) float64 {
 	if all := st.successes + st.failures; all > 0 {
 		good = 1 - min(st.malformed/all, 1)
 	}
-	return betaQuantile(doubtful, 1+s, 1+f) * math.Sqrt(st.pace.against(best)) * good
+	return doubtless(1+s, 1+f) * math.Sqrt(st.pace.against(best)) * good
 }
 
 // bests returns a function that tells the best pace among a model and its peers.

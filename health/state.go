@@ -36,7 +36,9 @@ type state struct {
 	next     time.Duration // the same, while one is under way
 	probeAt  time.Duration // from when on it may be probed
 	place    int           // in the queue
-	enrolled bool          // among the models that are checked
+	provider string        // of its description
+	region   string
+	enrolled bool // among the models that are checked
 	underWay bool
 	probing  bool // its latest check wanted a probe
 	beat     accrual
@@ -154,14 +156,15 @@ func (c *Checker) better(st *state, f finding) {
 		return
 	case own || held:
 		c.release(st)
-		c.change(st, now, resilience.Available, "good checks")
+	default:
+		st.trial = false
+		st.repeats = max(st.repeats-1, 0)
+	}
+	if st.slow {
+		c.change(st, now, resilience.Degraded, "slow")
 		return
 	}
-	st.trial = false
-	st.repeats = max(st.repeats-1, 0)
-	if !st.slow {
-		c.change(st, now, resilience.Available, "good checks")
-	}
+	c.change(st, now, resilience.Available, "good checks")
 }
 
 // lapse notes that a hold of the checker's is over, or that somebody lifted it.
@@ -245,7 +248,9 @@ func (c *Checker) change(st *state, now time.Duration, to resilience.Status, rea
 	st.verdict, st.reason, st.since = to, reason, now
 	e := resilience.Event{
 		Kind: resilience.EventHealth, Model: st.model, From: from.String(), To: to.String(), Reason: reason, Would: st.rules.observe,
-		Err: st.last.err,
+	}
+	if to != resilience.Available {
+		e.Err = st.last.err
 	}
 	c.then(func(ctx context.Context) { c.pool.Emit(ctx, e) })
 }

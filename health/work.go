@@ -191,7 +191,8 @@ func (c *Checker) enrol() {
 	sums := map[peer]*peers{}
 	fresh := 0
 	for i, m := range models {
-		st := states[i]
+		st, info := states[i], m.Info()
+		st.provider, st.region = info.Provider, info.Region
 		if st.peers = sums[of(m)]; st.peers == nil {
 			st.peers = &peers{}
 			sums[of(m)] = st.peers
@@ -306,11 +307,17 @@ func (c *Checker) look(now time.Duration) {
 // queue is a heap of states by due.
 type queue []*state
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due < q[j].due }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
+// Len implements [heap.Interface].
+func (q *queue) Len() int { return len(*q) }
+
+// Less implements [heap.Interface].
+func (q *queue) Less(i, j int) bool { return (*q)[i].due < (*q)[j].due }
+
+// Swap implements [heap.Interface].
+func (q *queue) Swap(i, j int) {
+	l := *q
+	l[i], l[j] = l[j], l[i]
+	l[i].place, l[j].place = i, j
 }
 
 // Push implements [heap.Interface].

@@ -161,12 +161,11 @@ func (o observer) Install(s *resilience.Setup) error {
 
 // Days pass, models fail and come back, and nothing piles up.
 func TestSoak(t *testing.T) {
-	days, n := 2, 50
+	days, hours, n := 1, 24, 50
 	if *long {
 		days = 30
-	}
-	if testing.Short() {
-		days = 1
+	} else if testing.Short() {
+		hours = 8
 	}
 	infos := []resilience.ModelInfo{}
 	for _, provider := range []string{"north", "south", "east", "west", "center"} {
@@ -180,7 +179,7 @@ func TestSoak(t *testing.T) {
 			return s.HeapAlloc, runtime.NumGoroutine()
 		}
 		day := func() {
-			for hour := range 24 {
+			for hour := range hours {
 				down := []string{infos[hour].ID, infos[2*hour].ID}
 				if hour%6 == 0 {
 					for _, info := range infos[:10] {
@@ -213,7 +212,7 @@ func TestSoak(t *testing.T) {
 		for _, info := range infos {
 			require.True(r, r.pool.Model(info.ID).Available(), info.ID)
 		}
-		r.Logf("%d models, %d days: heap %d KiB, then %d KiB; %d goroutines", n, days, before>>10, after>>10, then)
+		r.Logf("%d models, %d days of %d h: heap %d KiB, then %d KiB; %d goroutines", n, days, hours, before>>10, after>>10, then)
 	})
 }
 
