@@ -131,8 +131,12 @@ func TestCallsOutweighProbes(t *testing.T) {
 		r.set(nil, "a")
 		time.Sleep(time.Until(second.Until) + time.Second)
 		require.Equal(r, resilience.Degraded, r.status("a"), "on trial")
-		traffic(30 * time.Second)
+		traffic(2 * time.Minute)
 		require.Equal(r, resilience.Available, r.status("a"))
+		r.setBoth(nil, fails(resilience.Overloaded), "a")
+		traffic(45 * time.Second)
+		third := r.pool.Model("a").Holds()[0]
+		require.InDelta(r, first.Until.Sub(first.Since).Seconds(), third.Until.Sub(third.Since).Seconds(), 2.1, "what went well since counts")
 	})
 }
 

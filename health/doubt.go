@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // late notes that the checker itself was kept from working: what it sees for an
 // interval, such as probes and calls that timed out meanwhile, is its own fault.
 func (c *Checker) late(now, by time.Duration) {
-	if by <= max(time.Second, c.work.interval/10) {
+	if by <= max(time.Second, c.work.interval/10) || mutants.On("health-believes-itself-when-late") {
 		return
 	}
 	c.work.doubtUntil = now + c.work.interval

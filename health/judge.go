@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A mark is what a check says of a model.
@@ -53,7 +54,7 @@ func (st *state) judge(now time.Duration, phi float64) finding {
 	r := &st.rules
 	look, enough := r.look(), r.minCalls
 	if st.trial || st.until != 0 {
-		look = min(look, max(now-st.from, 1))
+		look = min(look, (now/bucket-(st.from+bucket-1)/bucket+1)*bucket) // whole ones
 	}
 	if st.trial {
 		enough = (enough + 1) / 2
@@ -121,7 +122,7 @@ func (f *finding) probed(p resilience.Probed) {
 	case p.Err == nil:
 		f.succeeds++
 		switch {
-		case f.calls:
+		case f.calls && !mutants.On("health-probe-refutes-calls"):
 		case f.failed > 0 && 2*f.failed >= f.n:
 			f.mark = none
 		default:

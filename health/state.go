@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A state is what is known of a model. The checker's mu guards it, but for noted;
@@ -271,7 +272,7 @@ func (c *Checker) crowded(st *state) string {
 	}
 	most := max(int(c.work.ejected*float64(len(c.work.states))), 1)
 	switch {
-	case free == 0:
+	case free == 0 && !mutants.On("health-holds-the-last-model"):
 		return "it is the last one"
 	case ours >= most:
 		return fmt.Sprintf("%d of %d models are, which is the most", ours, len(c.work.states))

@@ -88,6 +88,20 @@ func TestProbeBudget(t *testing.T) {
 	})
 }
 
+// Who waits for a probe is judged by calls meanwhile.
+func TestCallsDoNotWaitForProbes(t *testing.T) {
+	bubble(t, health.Config{Interval: 10 * time.Second}, many(600, resilience.ModelInfo{}), func(r *rig) {
+		time.Sleep(time.Minute)
+		r.set(resilience.Overloaded, "m7")
+		since := time.Since(r.start)
+		for !r.held("m7") && time.Since(r.start) < since+time.Hour {
+			r.call("m7", 1)
+			time.Sleep(time.Second)
+		}
+		require.Less(r, time.Since(r.start)-since, 45*time.Second)
+	})
+}
+
 // Models that have calls leave the probes to the others.
 func TestProbeBudgetGoesToTheIdle(t *testing.T) {
 	infos := many(60, resilience.ModelInfo{})

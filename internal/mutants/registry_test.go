@@ -32,6 +32,10 @@ var registry = []mutant{
 	{"fallback-hedges-without-bound", "fallback", "when all is slow all calls are hedged", "TestHedgesAreBoundedWhenAllIsSlow"},
 	{"fallback-spreads-bad-requests", "fallback", "a wrong request goes to every model", "TestKinds"},
 
+	{"health-believes-itself-when-late", "health", "a process that slept takes models out for it", "TestSuspended"},
+	{"health-holds-the-last-model", "health", "no model is left", "TestMaxEjected"},
+	{"health-probe-refutes-calls", "health", "a list of models clears a model whose calls fail", "TestProbeBesideCalls"},
+
 	{"balance-affinity-without-bound", "balance", "one conversation overloads its model", "TestAffinityIsBounded"},
 	{"balance-floods-the-recovered", "balance", "a model that is back gets all of its traffic at once", "TestBreakersThatCloseStartSlowly"},
 	{"balance-picks-the-worse", "balance", "of two models the worse one is asked", "TestLatencyDecides"},
