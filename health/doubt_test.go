@@ -1,6 +1,7 @@
 package health_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,10 +57,9 @@ func TestHalfFails(t *testing.T) {
 // The process sleeps for a minute: probes and timers are late then, and what they
 // seem to say is not believed for an interval, which is said once.
 func TestSuspended(t *testing.T) {
-	asleep := false
+	var asleep atomic.Bool
 	sleeper := observer(func(e resilience.Event) {
-		if e.Kind == resilience.EventHealth && !asleep { // in the goroutine of the checks
-			asleep = true
+		if e.Kind == resilience.EventHealth && asleep.CompareAndSwap(false, true) { // in the goroutine of the checks
 			time.Sleep(time.Minute)
 		}
 	})
@@ -67,7 +67,7 @@ func TestSuspended(t *testing.T) {
 	cfg.Fall = 1
 	bubble(t, cfg, models("a", "b", "c", "d", "e", "f", "g"), func(r *rig) {
 		r.set(resilience.Unreachable, "a")
-		for !asleep {
+		for !asleep.Load() {
 			time.Sleep(time.Second)
 		}
 		r.set(resilience.TimedOut, "b", "c")
