@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -385,12 +386,13 @@ func TestSlow(t *testing.T) {
 	cfg := quick
 	cfg.SlowToken = 100 * time.Millisecond
 	bubble(t, cfg, models("x"), func(r *rig) {
-		took := 20 * time.Second
+		var took atomic.Int64
+		took.Store(int64(20 * time.Second))
 		pool, err := resilience.NewPool(health.New(cfg), resilience.Models(resilience.ModelInfo{ID: "a"}))
 		require.NoError(r, err)
 		sub := pool.Subscribe(10, resilience.EventHealth)
 		client, err := resilience.NewClient(pool, resilience.BindFunc("a", func(context.Context, string) (string, error) {
-			time.Sleep(took)
+			time.Sleep(time.Duration(took.Load()))
 			return "", nil
 		}), resilience.Hooks[string, string]{Usage: func(string, string) resilience.Usage { return resilience.Usage{Output: 100} }})
 		require.NoError(r, err)
@@ -407,7 +409,7 @@ func TestSlow(t *testing.T) {
 		calls()
 		require.Equal(r, "a available>degraded: a token takes 200ms", line(<-sub.C))
 		require.True(r, pool.Model("a").Available())
-		took = 8 * time.Second
+		took.Store(int64(8 * time.Second))
 		calls()
 		require.Equal(r, "a degraded>available: fast again", line(<-sub.C))
 		require.Empty(r, sub.C)
