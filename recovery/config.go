@@ -169,7 +169,7 @@ func (p *plan) rules(m *resilience.Model) *rules {
 		after: c.After, timeout: c.Timeout, attempts: c.Attempts, observe: c.ObserveOnly, actions: c.Actions,
 	}
 	if c.Strategy == Adaptive {
-		r.least = step / 4
+		r.least = r.step / 4
 	}
 	return r
 }
@@ -195,9 +195,9 @@ const (
 	// seconds, and the next after 61.
 	longestGap = 26 * time.Second
 
-	// peopleGap is between probes of what waits for people: a key, a quota, a model
-	// that is gone.
-	peopleGap = 5 * time.Minute
+	// blindGap is between probes that succeed while calls are refused for what people
+	// must mend: each such success costs a call.
+	blindGap = 5 * time.Minute
 )
 
 // gap returns the time from one probe to the next, after so many that failed.

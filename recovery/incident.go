@@ -35,6 +35,7 @@ type incident struct {
 	tries    int      // that failed
 	late     bool     // the latest attempt said nothing of the model
 	told     bool     // that it needs people
+	blind    bool     // probes succeed where calls are refused
 	outcome  *Outcome // in the history, if it is there
 
 	failed int           // probes in a row, for the gap
@@ -76,8 +77,8 @@ func (i *incident) hopeless(kind resilience.Kind) (why string, ok bool) {
 
 // gap returns the time to the next attempt.
 func (i *incident) gap(chance float64) time.Duration {
-	if i.told && lasting(i.cause) {
-		return max(peopleGap, i.rules.after) + scale(peopleGap/10, chance)
+	if i.blind {
+		return max(blindGap, i.rules.after) + scale(blindGap/10, chance)
 	}
 	return i.rules.gap(i.failed, chance)
 }
@@ -88,7 +89,7 @@ func (i *incident) next() time.Duration {
 	case probing:
 		return i.ends
 	case ramping:
-		if i.watch.tally.Load().good.Load() >= enough {
+		if i.watch.tally.Load().well() {
 			return i.since + i.rules.least
 		}
 		return i.since + i.rules.step

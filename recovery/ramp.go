@@ -49,7 +49,7 @@ func (k *keeper) advance(i *incident, now time.Duration) {
 		switch {
 		case t.burst():
 			k.fallBack(i, good, bad)
-		case good >= enough && now >= i.since+i.rules.least:
+		case t.well() && now >= i.since+i.rules.least:
 			k.climb(i, fmt.Sprintf("%d good answers, %d bad", good, bad))
 		case now >= i.since+i.rules.step:
 			k.climb(i, fmt.Sprintf("%v without a burst of failures", i.rules.step))
@@ -87,6 +87,7 @@ func (k *keeper) relapse(i *incident, s state) {
 	i.tries++
 	i.failed++
 	i.cause = k.cause(i.model, i.watch, s)
+	i.blind = k.pool.Probes() && lasting(i.cause)
 	k.inbox.ramp(i.model, 1) // while it is held; it comes back with a part
 	i.hold(k, s, k.pool.Now())
 	k.tell(i, "relapsed", s.by.String()+": "+s.why, nil)

@@ -22,8 +22,9 @@
 // What does not come back in Config.Attempts is left to people, with one line in
 // the log; so is, as soon as a probe fails for it too, what only they can mend: a
 // refused key, a spent quota without a reset, a model that is gone. Without a
-// probe the second refusal counts. It is still probed, as often as before or every
-// five minutes for what people must mend; [Outcome] and events say if that helped.
+// probe the second refusal counts. It is still probed as often as before, or every
+// five minutes where probes succeed and calls are refused, and [Outcome], events and
+// the log say if it came back.
 package recovery
 
 import (

@@ -49,6 +49,12 @@ func (t *tally) burst() bool {
 	return bad >= burst && float64(bad) >= burstShare*float64(good+bad)
 }
 
+// well reports whether the answers are good enough to give more at once.
+func (t *tally) well() bool {
+	good := t.good.Load()
+	return good >= enough && 10*t.bad.Load() <= good
+}
+
 // wrap watches attempts within the breaker.
 func (r *Recoverer) wrap(m *resilience.Model, next resilience.Handler) resilience.Handler {
 	w := r.watches.Of(m)
