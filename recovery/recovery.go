@@ -56,7 +56,7 @@ type Recoverer struct {
 // New returns a recoverer. What is wrong with cfg is reported by
 // [resilience.NewPool].
 func New(cfg Config) *Recoverer {
-	return &Recoverer{given: cfg, inbox: inbox{wake: make(chan struct{}, 1)}, busy: map[*resilience.Model]chan struct{}{}}
+	return &Recoverer{given: cfg, busy: map[*resilience.Model]chan struct{}{}}
 }
 
 // Install implements [resilience.Feature].
@@ -68,6 +68,7 @@ func (r *Recoverer) Install(s *resilience.Setup) error {
 		return err
 	}
 	r.pool = s.Pool()
+	r.inbox.wake = make(chan struct{}, 1)
 	r.plan.Store(newPlan(r.given))
 	s.Configure(section, r.prepare)
 	s.Wrap(resilience.LayerTimeout, r.wrap)
