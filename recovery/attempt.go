@@ -21,6 +21,7 @@ type attempt struct {
 	by    resilience.Control
 	hand  bool // somebody asked for it
 	start time.Duration
+	seen  time.Duration // the latest probe of the attempt before
 }
 
 // A report is what came of an attempt.
@@ -103,7 +104,7 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 // probe probes by the model's next key, and by each other one where it fails by its
 // key. What somebody else has found out just now counts.
 func (r *Recoverer) probe(ctx context.Context, a *attempt) (got resilience.Probed) {
-	if last, any := a.model.Probed(); any && !a.hand && last.At <= a.start && a.start-last.At < a.rules.after/2 {
+	if last, any := a.model.Probed(); any && !a.hand && last.At > a.seen && last.At <= a.start && a.start-last.At < a.rules.after/2 {
 		return last
 	}
 	for range max(len(a.model.Info().Keys), 1) {
@@ -172,7 +173,7 @@ func (r *Recoverer) Recover(ctx context.Context, m *resilience.Model, by resilie
 	if !s.ill {
 		s.since = now
 	}
-	a := &attempt{m, r.cause(m, w, s), r.plan.Load().rules(m), by, true, now}
+	a := &attempt{m, r.cause(m, w, s), r.plan.Load().rules(m), by, true, now, 0}
 	rep := r.try(ctx, a)
 	o := Outcome{
 		Model: m, Cause: a.cause, Recovered: rep.back, Actions: rep.tried,

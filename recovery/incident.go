@@ -41,6 +41,7 @@ type incident struct {
 	failed int           // probes in a row, for the gap
 	due    time.Duration // for an attempt, while held; to look again, in a trial
 	number uint64        // of attempts
+	seen   time.Duration // the latest probe that was judged
 	stop   func()        // of the attempt under way, or nil
 	ends   time.Duration // at the latest
 
@@ -48,7 +49,7 @@ type incident struct {
 	free bool              // nobody does now
 
 	step  int           // of the ramp
-	since time.Duration // of the step, or of the latest attempt
+	since time.Duration // of the step
 }
 
 // note remembers what was done: each thing once.

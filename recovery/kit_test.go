@@ -26,6 +26,7 @@ type world struct {
 	t    *testing.T
 	pool *resilience.Pool
 	stop func() // of Run
+	open *breaker.Breakers
 
 	mu     sync.Mutex
 	fails  map[string]error
@@ -46,7 +47,7 @@ func newWorld(t *testing.T, cfg recovery.Config, ids []string, features ...resil
 func newProbedWorld(t *testing.T, cfg recovery.Config, ids []string, probes bool, features ...resilience.Feature) *world {
 	t.Helper()
 	w := &world{
-		t: t, Recoverer: recovery.New(cfg), fails: map[string]error{}, probe: map[string]func(context.Context) error{},
+		t: t, Recoverer: recovery.New(cfg), open: breaker.New(breaker.Config{}), fails: map[string]error{}, probe: map[string]func(context.Context) error{},
 		probes: map[string][]time.Duration{}, calls: map[string]int{},
 	}
 	var infos []resilience.ModelInfo
@@ -55,7 +56,7 @@ func newProbedWorld(t *testing.T, cfg recovery.Config, ids []string, probes bool
 	}
 	all := append([]resilience.Feature{
 		resilience.Models(infos...), resilience.Seed(rand.NewPCG(1, 2)), w.Recoverer,
-		breaker.New(breaker.Config{}), balance.New(balance.Config{Algorithm: balance.RoundRobin}), resilience.Timeouts{Attempt: 10 * time.Second}, inTurn{},
+		w.open, balance.New(balance.Config{Algorithm: balance.RoundRobin}), resilience.Timeouts{Attempt: 10 * time.Second}, inTurn{},
 		watcher(func(e resilience.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -122,6 +123,8 @@ func (w *world) fail(err error, ids ...string) {
 		w.fails[id] = err
 	}
 }
+
+func (w *world) breakers() *breaker.Breakers { return w.open }
 
 func (w *world) model(id string) *resilience.Model { return w.pool.Model(id) }
 

@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -213,7 +215,6 @@ func TestPublishedRamp(t *testing.T) {
 		ref      string
 	}{
 		{"no ramp", 1, false, parts(-1), "29 re-trips, never recovers"},
-		{"no ramp, 20 models", 20, false, parts(-1), "29 re-trips, never recovers"},
 		{"recovery and slow start", 1, true, parts(0, recovery.New(recovery.Config{})), linear},
 		{"recovery and slow start without a probe", 1, false, parts(0, recovery.New(recovery.Config{})), linear},
 		{"recovery alone", 1, true, parts(-1, recovery.New(recovery.Config{})), linear},
@@ -237,4 +238,109 @@ func TestPublishedRamp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// outage is what became of one.
+type outage struct {
+	calls  int           // that failed until it was noticed
+	probes int           // within a minute, those that were users' calls among them
+	back   time.Duration // from its end until the model was in rotation for good
+}
+
+// Ten models fail at random, in all the ways that pass by themselves, and some as if
+// people had to mend them.
+func TestRecoveryTimes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	span := 40 * time.Minute
+	if *long {
+		span = 24 * time.Hour
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const pollEvery, settled, breakerOpens = 10 * time.Millisecond, 40 * time.Second, 15 * time.Second
+		w := newWorld(t, recovery.Config{}, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}).run()
+		kinds := []error{resilience.Overloaded, resilience.Unreachable, resilience.Truncated, resilience.Unknown, hang, resilience.Unauthorized, resilience.NotFound}
+		var mu sync.Mutex
+		var outages []outage
+		var drivers sync.WaitGroup
+		end := time.Now().Add(span)
+		for at, m := range w.pool.Models() {
+			chance := rand.New(rand.NewPCG(uint64(at), 1))
+			drivers.Go(func() {
+				for time.Now().Before(end) {
+					time.Sleep(time.Duration(chance.ExpFloat64() * float64(3*time.Minute)))
+					for m.Ramp() < 1 || !m.Available() { // it is an outage of its own
+						time.Sleep(time.Second)
+					}
+					long := time.Minute
+					if chance.IntN(2) == 0 {
+						long = 5*time.Second + time.Duration(chance.ExpFloat64()*float64(time.Minute))
+					}
+					var o outage
+					begin, held := time.Now(), time.Time{}
+					look := func() {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						if held.IsZero() && !m.Available() {
+							held, o.calls = time.Now(), w.calls[m.ID()]
+						}
+					}
+					w.mu.Lock()
+					w.fails[m.ID()], w.calls[m.ID()] = kinds[chance.IntN(len(kinds))], 0
+					w.probes[m.ID()] = nil
+					w.mu.Unlock()
+					for time.Since(begin) < long {
+						time.Sleep(pollEvery)
+						look()
+						if time.Since(begin) <= time.Minute {
+							w.mu.Lock()
+							o.probes = len(w.probes[m.ID()])
+							if !held.IsZero() {
+								o.probes += w.calls[m.ID()] - o.calls
+							}
+							w.mu.Unlock()
+						}
+					}
+					w.fail(nil, m.ID())
+					for over := time.Now(); time.Since(over) < settled; time.Sleep(pollEvery) {
+						if look(); !m.Available() {
+							o.back = time.Since(over) + pollEvery
+						}
+					}
+					if !held.IsZero() {
+						mu.Lock()
+						outages = append(outages, o)
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		w.call(50, span)
+		drivers.Wait()
+		w.call(50, 2*time.Minute)
+
+		var detect, probes []int
+		var back []time.Duration
+		for _, o := range outages {
+			detect, probes, back = append(detect, o.calls), append(probes, o.probes), append(back, o.back)
+		}
+		slices.Sort(detect)
+		slices.Sort(probes)
+		slices.Sort(back)
+		n := len(outages)
+		times := w.Times()
+		told := w.count(func(e resilience.Event) bool { return e.To == "manual" && e.Kind == resilience.EventRecovery })
+		t.Logf("published: RecoveryTimes, detection: measured %d calls in the median of %d outages, reference 5 in a row, target ≤ 5", detect[n/2], n)
+		t.Logf("published: RecoveryTimes, back after the end: measured %.1f s in the median, %.1f s at most, reference < 30 s, target ≤ %.0f s, < 30 s always", back[n/2].Seconds(), back[n-1].Seconds(), breakerOpens.Seconds())
+		t.Logf("published: RecoveryTimes, probes within a minute of an outage: measured %d at most, users' calls among them, reference –, target ≤ 3", probes[n-1])
+		t.Logf("published: RecoveryTimes, left to people: measured %.2f %% (%d of %d outages told of early, all of them taken back), reference < 1 %%, target 0", 100*times.Manual, told, n)
+		t.Log(times)
+		require.LessOrEqual(t, detect[n/2], 5)
+		require.LessOrEqual(t, back[n/2], breakerOpens)
+		require.Less(t, back[n-1], 30*time.Second)
+		require.LessOrEqual(t, probes[n-1], 3)
+		require.Zero(t, times.Manual)
+		require.Greater(t, n, 50)
+	})
 }

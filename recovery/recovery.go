@@ -72,7 +72,7 @@ func (r *Recoverer) Install(s *resilience.Setup) error {
 	r.plan.Store(newPlan(r.given))
 	s.Configure(section, r.prepare)
 	s.Wrap(resilience.LayerTimeout, r.wrap)
-	s.Observe(r.hear, resilience.EventHold, resilience.EventRelease, resilience.EventBreaker, resilience.EventControl)
+	s.Observe(r.hear, resilience.EventHold, resilience.EventRelease, resilience.EventBreaker, resilience.EventControl, resilience.EventConfig)
 	s.OnReset(func(m *resilience.Model) {
 		if w := r.watches.Of(m); w.keep.Load() == 0 {
 			r.inbox.put(m, w, renewed)

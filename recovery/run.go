@@ -75,6 +75,10 @@ func (k *keeper) pass() {
 	var due []*incident
 	busy := 0
 	for _, i := range slices.Clone(k.list) {
+		if k.pool.Model(i.model.ID()) != i.model {
+			k.drop(i, "a reload took the model away")
+			continue
+		}
 		if i.plan != plan {
 			k.reload(i, plan)
 		}
@@ -174,7 +178,7 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 	case i.phase == trial:
 		k.follow(i, s)
 	case i.phase == held && !s.ill && i.by == resilience.HoldHealth:
-		if last, any := m.Probed(); any && last.Err == nil && last.At > i.since {
+		if last, any := m.Probed(); any && last.Err == nil && last.At > i.seen {
 			i.due = k.pool.Now() // somebody else has probed it
 		}
 	}
@@ -208,7 +212,7 @@ func (i *incident) hold(k *keeper, s state, from time.Duration) {
 		i.watch.tally.Store(nil)
 		return
 	}
-	i.phase, i.since = held, from
+	i.phase = held
 	i.watch.tally.Store(nil)
 	i.due = max(from+i.gap(k.pool.Rand()), s.limit)
 	if lasting(i.cause) {
@@ -229,7 +233,7 @@ func (k *keeper) begin(i *incident, now time.Duration) bool {
 		i.due = now + time.Second
 		return false
 	}
-	a := &attempt{i.model, i.cause, i.rules, resilience.Control{Actor: actor, Reason: "a probe succeeded"}, false, now}
+	a := &attempt{i.model, i.cause, i.rules, resilience.Control{Actor: actor, Reason: "a probe succeeded"}, false, now, i.seen}
 	ctx, cancel := context.WithCancel(k.ctx)
 	i.phase, i.stop, i.number, i.ends = probing, cancel, i.number+1, now+a.longest()+time.Second
 	k.keep(i, i.ends+grace)
@@ -267,6 +271,9 @@ func (k *keeper) settle(rep report) {
 		i.stop = nil
 	}
 	i.note(rep.tried...)
+	if last, any := i.model.Probed(); any {
+		i.seen = last.At
+	}
 	if rep.back {
 		k.ramp(i, "a probe succeeded")
 		return

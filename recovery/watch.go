@@ -102,6 +102,10 @@ func (r *Recoverer) note(w *watch, m *resilience.Model, c *resilience.Call, err 
 
 // hear takes in an event: it remembers what only the event tells, and wakes.
 func (r *Recoverer) hear(ctx context.Context, e resilience.Event) {
+	if e.Kind == resilience.EventConfig { // it may have taken models away
+		r.inbox.ring()
+		return
+	}
 	if e.Model == nil || e.Key != "" || e.Would {
 		return
 	}

@@ -1,0 +1,415 @@
+package recovery_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/recovery"
+)
+
+// logged is a log that background work may write to while a test reads.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logged) feature() resilience.Feature {
+	return resilience.Logger(slog.New(slog.NewTextHandler(l, nil)))
+}
+
+func (w *world) holdHealth(id string, d time.Duration) {
+	w.model(id).Hold(w.t.Context(), resilience.Hold{By: resilience.HoldHealth, Reason: "a test", Until: time.Now().Add(d)})
+	synctest.Wait()
+}
+
+func (w *world) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestProbesThatHang(t *testing.T) {
+	virtual(t, "and heed their time", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		w.probe["a"] = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		w.holdHealth("a", time.Hour)
+		w.pass(time.Minute)
+		require.Len(t, w.probes["a"], 3, "counted from start to start")
+		require.ErrorIs(t, w.last("a").Err, resilience.TimedOut)
+		require.Contains(t, w.last("a").Reason, "a probe failed (timed_out); next try in 2")
+	})
+	virtual(t, "for ever", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{AtOnce: 1}, []string{"a", "b"}).run()
+		free := make(chan struct{})
+		w.probe["a"] = func(context.Context) error { <-free; return nil }
+		w.holdHealth("a", 30*time.Second)
+		w.holdHealth("b", time.Hour)
+		w.pass(time.Minute)
+		require.True(t, w.model("a").Available(), "what held it has run out")
+		require.Equal(t, "recovered", w.last("b").To, "others do not wait for it")
+		close(free)
+		synctest.Wait()
+		w.pass(time.Minute)
+		require.Equal(t, "recovered", w.last("a").To)
+		require.InDelta(t, 1, w.model("a").Ramp(), 0)
+	})
+	virtual(t, "panic and end their goroutine", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		w.probe["a"] = func(context.Context) error { panic("oops") }
+		w.probe["b"] = func(context.Context) error { runtime.Goexit(); return nil }
+		w.holdHealth("a", 40*time.Second)
+		w.holdHealth("b", 40*time.Second)
+		w.pass(time.Minute)
+		require.Len(t, w.probes["a"], 3)
+		require.Len(t, w.probes["b"], 3)
+		w.probe["a"], w.probe["b"] = nil, nil
+		w.pass(time.Minute)
+		require.Equal(t, "recovered", w.last("a").To)
+		require.Equal(t, "recovered", w.last("b").To)
+	})
+}
+
+func TestActionsThatFail(t *testing.T) {
+	virtual(t, "panic, exit, hang and fail", func(t *testing.T) {
+		var log logged
+		cfg := recovery.Config{Actions: map[resilience.Kind][]recovery.Action{
+			0: {{"every time", func(context.Context, *resilience.Model) error { return nil }}},
+			resilience.Overloaded: {
+				{"panics", func(context.Context, *resilience.Model) error { panic("oops") }},
+				{"exits", func(context.Context, *resilience.Model) error { runtime.Goexit(); return nil }},
+				{"hangs", func(ctx context.Context, _ *resilience.Model) error { <-ctx.Done(); return ctx.Err() }},
+				{"fails", func(context.Context, *resilience.Model) error { return errors.New("sk-secret") }},
+			},
+			resilience.Unreachable: {{"another kind", func(context.Context, *resilience.Model) error { return nil }}},
+		}}
+		w := newWorld(t, cfg, []string{"a", "b"}, log.feature()).run()
+		w.fail(resilience.Overloaded, "a")
+		w.trip("a")
+		w.fail(nil, "a")
+		w.pass(time.Minute)
+		require.Equal(t, "recovered", w.last("a").To)
+		require.Equal(t, []string{"every time", "panics failed", "exits failed", "hangs failed (timed_out)", "fails failed", "probe", "reset"}, w.History()[0].Actions)
+		require.Contains(t, log.String(), "a recovery action panicked")
+		require.NotContains(t, log.String(), "sk-secret")
+	})
+}
+
+func TestAuditThatRefuses(t *testing.T) {
+	virtual(t, "a reset", func(t *testing.T) {
+		var log logged
+		refuse := true
+		w := newWorld(t, recovery.Config{Attempts: 3}, []string{"a", "b"}, log.feature(), resilience.Audit(func(_ context.Context, c resilience.Change) error {
+			if refuse && c.What == "reset" {
+				require.Equal(t, "recovery", c.Actor)
+				return errors.New("change freeze")
+			}
+			return nil
+		})).run()
+		w.holdHealth("a", time.Hour)
+		w.pass(10 * time.Second)
+		require.False(t, w.model("a").Available())
+		require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		require.Contains(t, w.last("a").Reason, "reset: the audit refuses reset: change freeze; next try in")
+		w.pass(time.Minute)
+		require.Equal(t, 1, w.count(func(e resilience.Event) bool { return e.To == "manual" }))
+		require.Contains(t, log.String(), "a model needs a person")
+		require.Contains(t, log.String(), "not back after 3 tries; tried probe, reset failed")
+		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "once")
+		require.InDelta(t, 1, w.Times().Manual, 0)
+		require.False(t, w.History()[0].Recovered)
+		refuse = false
+		w.pass(time.Minute)
+		require.Equal(t, "recovered", w.last("a").To)
+		require.Contains(t, w.last("a").Reason, "it needed nobody after all")
+		require.Contains(t, log.String(), "a model that was left to people is back")
+		require.True(t, w.History()[0].Recovered)
+		require.Len(t, w.History(), 1)
+		require.Zero(t, w.Times().Manual)
+	})
+	virtual(t, "and panics", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a"}, resilience.Audit(func(context.Context, resilience.Change) error { panic("oops") })).run()
+		w.holdHealth("a", time.Hour)
+		w.pass(20 * time.Second)
+		require.False(t, w.model("a").Available())
+		require.Contains(t, w.last("a").Reason, "panicked; next try in")
+	})
+}
+
+func TestModelThatIsTakenAway(t *testing.T) {
+	for name, at := range map[string]time.Duration{"held": time.Second, "probed": 6 * time.Second, "ramping": 20 * time.Second} {
+		virtual(t, name, func(t *testing.T) {
+			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+			w.probe["a"] = func(ctx context.Context) error {
+				select {
+				case <-time.After(3 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			w.holdHealth("a", time.Hour)
+			a := w.model("a")
+			w.pass(at)
+			w.reload(`{"models": [{"id": "b", "provider": "p"}]}`)
+			w.pass(time.Minute)
+			require.InDelta(t, 1, a.Ramp(), 0)
+			require.Empty(t, w.History())
+			last := w.last("a")
+			require.Equal(t, "left", last.To)
+			require.Equal(t, "a reload took the model away", last.Reason)
+			w.reload(`{"models": [{"id": "a", "provider": "p"}, {"id": "b", "provider": "p"}]}`)
+			w.fail(resilience.Overloaded, "a")
+			w.trip("a")
+			require.Equal(t, "held", w.last("a").To)
+		})
+	}
+}
+
+// What is under way when Run stops goes on by itself, and nothing stays at a part.
+func TestRunThatStops(t *testing.T) {
+	for name, at := range map[string]time.Duration{"held": time.Second, "probed": 6 * time.Second, "ramping": 12 * time.Second} {
+		virtual(t, name, func(t *testing.T) {
+			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+			w.probe["a"] = func(ctx context.Context) error {
+				select {
+				case <-time.After(3 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			w.fail(resilience.Overloaded, "a")
+			w.trip("a")
+			w.pass(at)
+			if name == "ramping" {
+				require.Less(t, w.model("a").Ramp(), 1.)
+			}
+			w.stop()
+			require.InDelta(t, 1, w.model("a").Ramp(), 0)
+			w.fail(nil, "a")
+			w.pass(40 * time.Second)
+			require.True(t, w.model("a").Available(), "its holds have run out")
+			w.run()
+			w.pass(time.Second)
+			require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		})
+	}
+	virtual(t, "and starts again in mid-outage", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"})
+		w.fail(resilience.Overloaded, "a")
+		w.trip("a")
+		require.Empty(t, w.steps("a"))
+		w.fail(nil, "a")
+		w.run()
+		w.pass(time.Minute)
+		require.Equal(t, "recovered", w.last("a").To, "it looks at all models")
+	})
+}
+
+func TestNobodyRuns(t *testing.T) {
+	virtual(t, "nothing is held for ever", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"})
+		w.fail(resilience.Overloaded, "a")
+		w.trip("a")
+		for _, h := range w.model("a").Holds() {
+			require.Equal(t, resilience.HoldBreaker, h.By)
+		}
+		w.fail(nil, "a")
+		time.Sleep(17 * time.Second)
+		w.call(10, 3*time.Second)
+		require.True(t, w.model("a").Available())
+		require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		require.Empty(t, w.probes["a"])
+		w.model("b").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth})
+		time.Sleep(5*time.Minute + 1)
+		require.True(t, w.model("b").Available())
+	})
+}
+
+// A process that stands still for a minute finds all of its timers run out.
+func TestSuspendedForAMinute(t *testing.T) {
+	for name, at := range map[string]string{"when it is to probe": "probing", "when it ramps": "ramping 20 %"} {
+		virtual(t, name, func(t *testing.T) {
+			slept := false
+			w := newWorld(t, recovery.Config{}, []string{"a", "b"}, watcher(func(e resilience.Event) {
+				if e.To == at && !slept {
+					slept = true
+					time.Sleep(time.Minute)
+				}
+			})).run()
+			w.fail(resilience.Overloaded, "a")
+			w.trip("a")
+			w.fail(nil, "a")
+			w.call(1, 2*time.Minute)
+			require.True(t, slept)
+			steps := w.steps("a")
+			require.Equal(t, "recovered", steps[len(steps)-1])
+			for _, part := range []string{"10 %", "20 %", "35 %", "50 %", "70 %", "85 %"} {
+				require.Contains(t, steps, "ramping "+part, "no step is left out")
+			}
+			require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		})
+	}
+	virtual(t, "while a probe is out", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		first := true
+		w.probe["a"] = func(context.Context) error {
+			if first {
+				first = false
+				time.Sleep(time.Minute) // its own timer is late, too
+				return errors.New("i/o timeout")
+			}
+			return nil
+		}
+		w.holdHealth("a", time.Hour)
+		w.pass(70 * time.Second)
+		require.Contains(t, w.steps("a"), "ramping 10 %", "soon tried again, as that said nothing")
+	})
+}
+
+func TestDrainWins(t *testing.T) {
+	for name, at := range map[string]time.Duration{"while held": time.Second, "while probed": 6 * time.Second, "while ramping": 12 * time.Second} {
+		virtual(t, name, func(t *testing.T) {
+			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+			w.probe["a"] = func(ctx context.Context) error {
+				select {
+				case <-time.After(3 * time.Second):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			w.holdHealth("a", 50*time.Second)
+			w.pass(at)
+			require.NoError(t, w.model("a").Drain(t.Context(), by))
+			w.pass(time.Minute)
+			require.Equal(t, resilience.Maintenance, w.model("a").Status())
+			require.Len(t, w.model("a").Holds(), 1)
+			require.InDelta(t, 1, w.model("a").Ramp(), 0)
+			require.Equal(t, "left", w.last("a").To)
+			n := len(w.probes["a"])
+			w.pass(time.Minute)
+			require.Len(t, w.probes["a"], n, "it is left alone")
+			require.NoError(t, w.model("a").Restore(t.Context(), by))
+			require.True(t, w.model("a").Available())
+		})
+	}
+	virtual(t, "and a breaker that was isolated by hand stays so", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		until := by
+		until.Until = time.Now().Add(time.Minute)
+		require.NoError(t, w.breakers().Open(t.Context(), w.model("a"), until))
+		require.NoError(t, w.breakers().Isolate(t.Context(), w.model("b"), by))
+		w.pass(50 * time.Second)
+		require.Empty(t, w.steps("a"))
+		require.Empty(t, w.steps("b"))
+		require.Empty(t, w.probes)
+		w.pass(20 * time.Second)
+		require.True(t, w.model("a").Available())
+		w.fail(resilience.Overloaded, "a")
+		w.trip("a")
+		require.Equal(t, []string{"held"}, w.steps("a"), "now it is its own doing")
+	})
+	virtual(t, "somebody resets it", func(t *testing.T) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		w.holdHealth("a", time.Hour)
+		require.NoError(t, w.pool.Reset(t.Context(), w.model("a"), by))
+		synctest.Wait()
+		require.Equal(t, []string{"held", "left"}, w.steps("a"))
+		require.True(t, w.model("a").Available())
+		require.InDelta(t, 1, w.model("a").Ramp(), 0, "they want it now")
+	})
+}
+
+// At no moment may all calls go to a model that has just come back.
+func TestNoFloodPassesAReset(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		var bad []string
+		var w *world
+		look := func(at string) {
+			if m := w.model("a"); m.Available() && m.Ramp() > .1 {
+				bad = append(bad, at)
+			}
+		}
+		w = newWorld(t, recovery.Config{}, []string{"a", "b"},
+			watcher(func(e resilience.Event) {
+				if e.Model != nil && e.Model.ID() == "a" && e.To != "ramping 20 %" {
+					look(fmt.Sprint(e.Kind, e.From, e.To))
+				}
+			}))
+		w.run()
+		w.fail(resilience.Overloaded, "a")
+		w.trip("a")
+		w.fail(nil, "a")
+		w.pass(7 * time.Second)
+		require.Equal(t, "ramping 10 %", w.last("a").To)
+		require.Empty(t, bad)
+		require.GreaterOrEqual(t, w.count(func(e resilience.Event) bool { return e.Kind == resilience.EventRelease && e.From == "recovery" }), 2)
+	})
+}
+
+func TestFewAtOnce(t *testing.T) {
+	virtual(t, "", func(t *testing.T) {
+		const n, atOnce = 300, 3
+		var ids []string
+		for i := range n {
+			ids = append(ids, fmt.Sprint("m", i))
+		}
+		var mu sync.Mutex
+		now, most := 0, 0
+		w := newWorld(t, recovery.Config{AtOnce: atOnce}, ids).run()
+		for _, id := range ids {
+			w.probe[id] = func(context.Context) error {
+				mu.Lock()
+				now++
+				most = max(most, now)
+				mu.Unlock()
+				time.Sleep(50 * time.Millisecond)
+				mu.Lock()
+				now--
+				mu.Unlock()
+				return nil
+			}
+		}
+		for _, m := range w.pool.Models() {
+			m.Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth, Until: time.Now().Add(time.Hour)})
+		}
+		perSecond := map[time.Time]int{}
+		w.pass(time.Minute)
+		for _, e := range w.events {
+			if e.To == "ramping 10 %" {
+				perSecond[e.Time.Truncate(time.Second)]++
+			}
+		}
+		require.Equal(t, atOnce, most)
+		total := 0
+		for _, k := range perSecond {
+			require.LessOrEqual(t, k, atOnce*1000/50+atOnce)
+			total += k
+		}
+		require.Equal(t, n, total)
+	})
+}
