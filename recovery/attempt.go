@@ -174,10 +174,17 @@ func (r *Recoverer) Recover(ctx context.Context, m *resilience.Model, by resilie
 		s.since = now
 	}
 	a := &attempt{m, r.cause(m, w, s), r.plan.Load().rules(m), by, true, now, 0}
-	rep := r.try(ctx, a)
+	rep := report{model: m, back: true}
+	waited := m.Available() // and somebody else has brought it back
+	if !waited {
+		rep = r.try(ctx, a)
+	}
 	o := Outcome{
 		Model: m, Cause: a.cause, Recovered: rep.back, Actions: rep.tried,
 		Start: r.pool.At(s.since), Detected: w.detected(s.since), Duration: r.pool.Now() - s.since, Reason: by.Actor + ": " + by.Reason,
+	}
+	if waited {
+		return o, nil
 	}
 	if !r.inbox.post(rep) && rep.back {
 		r.inbox.ramp(m, 1)

@@ -118,13 +118,13 @@ func (k *keeper) wait() time.Duration {
 
 // reload puts other settings into effect.
 func (k *keeper) reload(i *incident, to *plan) {
-	observed := i.rules.observe
-	i.plan, i.rules = to, to.rules(i.model)
-	if i.rules.observe != observed {
+	rules := to.rules(i.model)
+	if rules.observe != i.rules.observe {
 		k.drop(i, "observe only was switched")
 		k.visit(i.model, changed)
 		return
 	}
+	i.plan, i.rules = to, rules
 	i.watch.enter(k.entry(i))
 	if i.phase == ramping && i.step >= len(i.rules.ramp) {
 		i.step = max(len(i.rules.ramp)-1, 0)
