@@ -3,6 +3,7 @@ package recovery_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,9 +26,9 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 			require.Contains(t, log.String(), `reason="only people can mend `+kind.String()+`; tried probe failed (`+kind.String()+`)`)
 			require.Equal(t, kind, w.History()[0].Cause)
 			require.InDelta(t, 1, w.Times().Manual, 0)
-			n := len(w.probes["a"])
+			n := len(w.probed("a"))
 			w.pass(10 * time.Minute)
-			require.InDelta(t, 22, len(w.probes["a"])-n, 2, "it is still probed")
+			require.InDelta(t, 22, len(w.probed("a"))-n, 2, "it is still probed")
 			w.fail(nil, "a")
 			w.call(10, time.Minute)
 			require.Equal(t, "recovered", w.last("a").To)
@@ -41,9 +42,9 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 		w.call(10, 30*time.Second)
 		require.Contains(t, w.steps("a"), "manual")
 		require.Contains(t, w.steps("a"), "relapsed")
-		calls := w.calls["a"]
+		calls := w.asked("a")
 		w.call(10, time.Hour)
-		require.LessOrEqual(t, w.calls["a"]-calls, 13, "each costs a call")
+		require.LessOrEqual(t, w.asked("a")-calls, 13, "each costs a call")
 	})
 	virtual(t, "without a probe", func(t *testing.T) {
 		w := newProbedWorld(t, recovery.Config{}, []string{"a", "b"}, false).run()
@@ -61,7 +62,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 		w.fail(&resilience.Error{Kind: resilience.QuotaSpent, RetryAfter: 10 * time.Minute}, "a")
 		w.trip("a")
 		w.pass(9 * time.Minute)
-		require.Empty(t, w.probes["a"])
+		require.Empty(t, w.probed("a"))
 		w.fail(nil, "a")
 		w.pass(2 * time.Minute)
 		require.Equal(t, "recovered", w.last("a").To)
@@ -83,7 +84,7 @@ func TestLimitsEndByThemselves(t *testing.T) {
 		w.trip("a")
 		w.pass(time.Minute)
 		require.Empty(t, w.steps("a"))
-		require.Empty(t, w.probes)
+		require.Empty(t, w.probed(""))
 	})
 	virtual(t, "and are not cut short", func(t *testing.T) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
@@ -91,7 +92,7 @@ func TestLimitsEndByThemselves(t *testing.T) {
 		w.model("a").Hold(t.Context(), resilience.Hold{By: resilience.HoldLimit, Until: time.Now().Add(2 * time.Minute)})
 		w.pass(119 * time.Second)
 		require.False(t, w.model("a").Available())
-		require.Len(t, w.probes["a"], 1)
+		require.Len(t, w.probed("a"), 1)
 		w.pass(2 * time.Second)
 		require.True(t, w.model("a").Available())
 	})
@@ -101,9 +102,12 @@ func TestKeys(t *testing.T) {
 	virtual(t, "the next one answers", func(t *testing.T) {
 		w := newWorld(t, recovery.Config{}, []string{"b"}).run()
 		w.reload(`{"models": [{"id": "a", "provider": "p", "keys": ["one", "two"]}]}`)
+		var mu sync.Mutex
 		var asked []string
 		w.probe["a"] = func(ctx context.Context) error {
 			key := resilience.KeyFrom(ctx)
+			mu.Lock()
+			defer mu.Unlock()
 			asked = append(asked, key)
 			if key == "one" {
 				return resilience.Unauthorized
@@ -112,6 +116,8 @@ func TestKeys(t *testing.T) {
 		}
 		w.holdHealth("a", time.Hour)
 		w.pass(10 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, []string{"one", "two"}, asked)
 		require.True(t, w.model("a").Available())
 	})
@@ -126,9 +132,9 @@ func TestFallsBackAndRelapses(t *testing.T) {
 			w.call(100, 100*time.Millisecond)
 		}
 		w.fail(resilience.Truncated, "a")
-		for w.calls["a"] = 0; w.calls["a"] < 6; {
+		for from := w.asked("a"); w.asked("a") < from+6; {
 			w.call(100, 10*time.Millisecond)
-			if w.calls["a"] == 3 {
+			if w.asked("a") == from+3 {
 				w.fail(nil, "a")
 			}
 		}
@@ -145,7 +151,7 @@ func TestFallsBackAndRelapses(t *testing.T) {
 		w.call(100, 10*time.Minute)
 		var gaps []time.Duration
 		last := time.Duration(0)
-		for _, at := range w.probes["a"] {
+		for _, at := range w.probed("a") {
 			gaps = append(gaps, at-last)
 			last = at
 		}
@@ -175,29 +181,43 @@ func TestFallsBackAndRelapses(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	virtual(t, "", func(t *testing.T) {
+		var mu sync.Mutex
 		var done []string
+		resets := 0
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if what == "reset" {
+				resets++
+				return
+			}
+			done = append(done, what)
+		}
 		act := func(name string) func(context.Context, *resilience.Model) error {
 			return func(_ context.Context, m *resilience.Model) error {
-				done = append(done, name+" "+m.ID())
+				note(name + " " + m.ID())
 				return nil
 			}
 		}
 		cfg := recovery.Config{Actions: map[resilience.Kind][]recovery.Action{resilience.Unreachable: {
 			recovery.Switch(act("switch")), recovery.RotateKey(act("rotate")), recovery.Reload(act("reload")),
-			recovery.WarmUp(act("warm")), recovery.WarmUp(nil), recovery.CloseIdle(closer(func() { done = append(done, "close") })), recovery.Reset(),
+			recovery.WarmUp(act("warm")), recovery.WarmUp(nil), recovery.CloseIdle(closer(func() { note("close") })), recovery.Reset(),
 		}}}
-		resets := 0
-		w := newWorld(t, cfg, []string{"a", "b"}, onReset(func(*resilience.Model) { resets++ })).run()
+		w := newWorld(t, cfg, []string{"a", "b"}, onReset(func(*resilience.Model) { note("reset") })).run()
 		w.fail(resilience.Unreachable, "a")
 		w.trip("a")
 		w.pass(7 * time.Second)
 		require.False(t, w.model("a").Available(), "a reset before the probe does not bring it back")
+		mu.Lock()
 		require.Equal(t, 1, resets)
-		require.InDelta(t, 1, w.model("a").Ramp(), 0)
-		require.Len(t, w.probes["a"], 2, "one of them to warm up")
-		w.fail(nil, "a")
 		done = nil
+		mu.Unlock()
+		require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		require.Len(t, w.probed("a"), 2, "one of them to warm up")
+		w.fail(nil, "a")
 		w.pass(40 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		require.Equal(t, []string{"switch a", "rotate a", "reload a", "warm a", "close"}, done)
 		require.Equal(t, 3, resets)
 		require.Equal(t, []string{
@@ -230,7 +250,7 @@ func TestOthersProbes(t *testing.T) {
 		w.model("a").Probe(t.Context(), time.Second)
 		w.model("a").Release(t.Context(), resilience.HoldHealth)
 		w.pass(time.Second)
-		require.Len(t, w.probes["a"], 1)
+		require.Len(t, w.probed("a"), 1)
 		require.Equal(t, "ramping 10 %", w.last("a").To)
 	})
 	virtual(t, "a failure counts", func(t *testing.T) {
@@ -240,7 +260,7 @@ func TestOthersProbes(t *testing.T) {
 		w.pass(4 * time.Second)
 		w.model("a").Probe(t.Context(), time.Second)
 		w.pass(3 * time.Second)
-		require.Len(t, w.probes["a"], 1)
+		require.Len(t, w.probed("a"), 1)
 		require.Equal(t, []string{"held", "probing", "held"}, w.steps("a"))
 	})
 }

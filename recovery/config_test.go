@@ -116,7 +116,7 @@ func TestObserveOnly(t *testing.T) {
 			w.call(10, time.Second)
 			require.InDelta(t, 1, w.model("a").Ramp(), 0)
 		}
-		require.Empty(t, w.probes)
+		require.Empty(t, w.probed(""))
 		require.Equal(t, []string{"held", "recovered"}, w.steps("a"))
 		require.True(t, w.last("a").Would)
 		require.True(t, w.History()[0].Recovered)

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,7 +58,7 @@ func TestProbesThatHang(t *testing.T) {
 		w.probe["a"] = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		w.holdHealth("a", time.Hour)
 		w.pass(time.Minute)
-		require.Len(t, w.probes["a"], 3, "counted from start to start")
+		require.Len(t, w.probed("a"), 3, "counted from start to start")
 		require.ErrorIs(t, w.last("a").Err, resilience.TimedOut)
 		require.Contains(t, w.last("a").Reason, "a probe failed (timed_out); next try in 2")
 	})
@@ -83,9 +84,11 @@ func TestProbesThatHang(t *testing.T) {
 		w.holdHealth("a", 40*time.Second)
 		w.holdHealth("b", 40*time.Second)
 		w.pass(time.Minute)
-		require.Len(t, w.probes["a"], 3)
-		require.Len(t, w.probes["b"], 3)
+		require.Len(t, w.probed("a"), 3)
+		require.Len(t, w.probed("b"), 3)
+		w.mu.Lock()
 		w.probe["a"], w.probe["b"] = nil, nil
+		w.mu.Unlock()
 		w.pass(time.Minute)
 		require.Equal(t, "recovered", w.last("a").To)
 		require.Equal(t, "recovered", w.last("b").To)
@@ -120,9 +123,10 @@ func TestActionsThatFail(t *testing.T) {
 func TestAuditThatRefuses(t *testing.T) {
 	virtual(t, "a reset", func(t *testing.T) {
 		var log logged
-		refuse := true
+		var refuse atomic.Bool
+		refuse.Store(true)
 		w := newWorld(t, recovery.Config{Attempts: 3}, []string{"a", "b"}, log.feature(), resilience.Audit(func(_ context.Context, c resilience.Change) error {
-			if refuse && c.What == "reset" {
+			if refuse.Load() && c.What == "reset" {
 				require.Equal(t, "recovery", c.Actor)
 				return errors.New("change freeze")
 			}
@@ -140,7 +144,7 @@ func TestAuditThatRefuses(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), "once")
 		require.InDelta(t, 1, w.Times().Manual, 0)
 		require.False(t, w.History()[0].Recovered)
-		refuse = false
+		refuse.Store(false)
 		w.pass(time.Minute)
 		require.Equal(t, "recovered", w.last("a").To)
 		require.Contains(t, w.last("a").Reason, "it needed nobody after all")
@@ -242,7 +246,7 @@ func TestNobodyRuns(t *testing.T) {
 		w.call(10, 3*time.Second)
 		require.True(t, w.model("a").Available())
 		require.InDelta(t, 1, w.model("a").Ramp(), 0)
-		require.Empty(t, w.probes["a"])
+		require.Empty(t, w.probed("a"))
 		w.model("b").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth})
 		time.Sleep(5*time.Minute + 1)
 		require.True(t, w.model("b").Available())
@@ -310,9 +314,9 @@ func TestDrainWins(t *testing.T) {
 			require.Len(t, w.model("a").Holds(), 1)
 			require.InDelta(t, 1, w.model("a").Ramp(), 0)
 			require.Equal(t, "left", w.last("a").To)
-			n := len(w.probes["a"])
+			n := len(w.probed("a"))
 			w.pass(time.Minute)
-			require.Len(t, w.probes["a"], n, "it is left alone")
+			require.Len(t, w.probed("a"), n, "it is left alone")
 			require.NoError(t, w.model("a").Restore(t.Context(), by))
 			require.True(t, w.model("a").Available())
 		})
@@ -326,7 +330,7 @@ func TestDrainWins(t *testing.T) {
 		w.pass(50 * time.Second)
 		require.Empty(t, w.steps("a"))
 		require.Empty(t, w.steps("b"))
-		require.Empty(t, w.probes)
+		require.Empty(t, w.probed(""))
 		w.pass(20 * time.Second)
 		require.True(t, w.model("a").Available())
 		w.fail(resilience.Overloaded, "a")

@@ -3,6 +3,7 @@ package recovery_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,7 +75,7 @@ func TestRecoverByHand(t *testing.T) {
 		require.ErrorContains(t, err, "control.reason")
 		_, err = w.Recover(t.Context(), a, resilience.Control{Actor: "intern", Reason: "why not"})
 		require.ErrorIs(t, err, refuse)
-		require.Empty(t, w.probes)
+		require.Empty(t, w.probed(""))
 		_, err = w.Recover(t.Context(), a, resilience.Control{Actor: "trainee", Reason: "why not"})
 		require.ErrorIs(t, err, refuse)
 		require.Len(t, a.Holds(), 1, "as before")
@@ -84,10 +85,10 @@ func TestRecoverByHand(t *testing.T) {
 	})
 	virtual(t, "waits its turn", func(t *testing.T) {
 		w := newWorld(t, recovery.Config{}, []string{"a"}).run()
-		fine := false
+		var fine atomic.Bool
 		w.probe["a"] = func(context.Context) error {
 			time.Sleep(3 * time.Second)
-			if fine {
+			if fine.Load() {
 				return nil
 			}
 			return resilience.Unreachable
@@ -98,16 +99,16 @@ func TestRecoverByHand(t *testing.T) {
 		defer cancel()
 		_, err := w.Recover(ctx, w.model("a"), by)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		fine = true
+		fine.Store(true)
 		done := make(chan error, 1)
 		go func() {
 			_, err := w.Recover(t.Context(), w.model("a"), by)
 			done <- err
 		}()
 		w.pass(time.Second)
-		require.Len(t, w.probes["a"], 1)
+		require.Len(t, w.probed("a"), 1)
 		require.NoError(t, <-done)
-		require.Len(t, w.probes["a"], 1, "that one brought it back")
+		require.Len(t, w.probed("a"), 1, "that one brought it back")
 		synctest.Wait()
 		require.Equal(t, "ramping 10 %", w.last("a").To)
 	})

@@ -173,6 +173,25 @@ func (w *world) last(id string) (last resilience.Event) {
 	return last
 }
 
+// probed is when a model was probed, or any.
+func (w *world) probed(id string) (at []time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for m, list := range w.probes {
+		if m == id || id == "" {
+			at = append(at, list...)
+		}
+	}
+	return at
+}
+
+// asked is how many calls a model got.
+func (w *world) asked(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[id]
+}
+
 func (w *world) count(match func(e resilience.Event) bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -20,8 +20,8 @@ func TestOneOutage(t *testing.T) {
 			w.call(10, time.Second)
 			require.False(t, w.model("a").Available(), "no user's call is spent")
 		}
-		require.Equal(t, 5, w.calls["a"])
-		require.Len(t, w.probes["a"], 3)
+		require.Equal(t, 5, w.asked("a"))
+		require.Len(t, w.probed("a"), 3)
 		w.fail(nil, "a")
 		end := time.Now()
 		for !w.model("a").Available() {
