@@ -365,10 +365,16 @@ func TestNoFloodPassesAReset(t *testing.T) {
 				}
 			}))
 		w.run()
+		// A reset gives held keys another chance, and tells so in its very midst.
+		w.reload(`{"models": [{"id": "a", "provider": "p", "keys": ["one", "two"]}, {"id": "b", "provider": "p"}]}`)
+		w.fail(resilience.Unauthorized, "a by one")
+		w.call(10, time.Second)
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")
-		w.fail(nil, "a")
+		bad = nil
+		w.fail(nil, "a", "a by one")
 		w.pass(7 * time.Second)
+		require.Equal(t, 1, w.count(func(e resilience.Event) bool { return e.Kind == resilience.EventRelease && e.Key == "one" }))
 		require.Equal(t, "ramping 10 %", w.last("a").To)
 		require.Empty(t, bad)
 		require.GreaterOrEqual(t, w.count(func(e resilience.Event) bool { return e.Kind == resilience.EventRelease && e.From == "recovery" }), 2)

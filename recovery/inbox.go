@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // news is why to look at a model.
@@ -100,7 +101,9 @@ func (x *inbox) end(models []*resilience.Model) {
 	defer x.mu.Unlock()
 	x.open = false
 	for _, m := range models {
-		m.SetRamp(1)
+		if !mutants.On("recovery-leaves-a-ramp-behind") {
+			m.SetRamp(1)
+		}
 	}
 	for _, rep := range x.reports {
 		rep.model.SetRamp(1)

@@ -82,6 +82,9 @@ func newProbedWorld(t *testing.T, cfg recovery.Config, ids []string, probes bool
 		w.mu.Lock()
 		w.calls[m.ID()]++
 		err := w.fails[m.ID()]
+		if key := resilience.KeyFrom(ctx); w.fails[m.ID()+" by "+key] != nil {
+			err = w.fails[m.ID()+" by "+key]
+		}
 		w.mu.Unlock()
 		return m.ID(), w.ask(ctx, err)
 	}))

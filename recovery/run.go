@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A keeper is one run of the background work.
@@ -95,7 +96,7 @@ func (k *keeper) pass() {
 	}
 	slices.SortStableFunc(due, func(a, b *incident) int { return cmp.Compare(a.due, b.due) })
 	for _, i := range due {
-		if busy >= plan.atOnce {
+		if busy >= plan.atOnce && !mutants.On("recovery-tries-all-at-once") {
 			return
 		}
 		if k.begin(i, now) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/mutants"
 )
 
 // A watch is what calls and events tell of a model. While it is well, nothing is
@@ -117,7 +118,7 @@ func (r *Recoverer) hear(ctx context.Context, e resilience.Event) {
 		}
 		return
 	case resilience.EventRelease:
-		if until := w.keep.Load(); until != 0 && e.From == resilience.HoldRecovery.String() {
+		if until := w.keep.Load(); until != 0 && e.From == resilience.HoldRecovery.String() && !mutants.On("recovery-floods-at-a-reset") {
 			e.Model.Hold(ctx, resilience.Hold{By: resilience.HoldRecovery, Reason: "is being reset", Until: r.pool.At(time.Duration(until))})
 		}
 	case resilience.EventBreaker:

@@ -53,6 +53,10 @@ var registry = []mutant{
 	{"limiter-panic-keeps-the-place", "balance", "an attempt that panics keeps its place", "TestLimiterPlacesComeBack"},
 	{"limiter-queue-without-bound", "balance", "a queue grows without end", "TestLimiterSaysWhy"},
 
+	{"recovery-floods-at-a-reset", "recovery", "a model that is reset gets all of its traffic for a moment", "TestNoFloodPassesAReset"},
+	{"recovery-leaves-a-ramp-behind", "recovery", "a model on its way back stays at a tenth when Run ends", "TestRunThatStops"},
+	{"recovery-tries-all-at-once", "recovery", "a thousand models come back at the same instant", "TestFewAtOnce"},
+
 	{"call-attempts-without-bound", ".", "retries, moves and nested calls have no common bound", "TestNestedCallsShareTheBudget"},
 	{"call-blames-models-for-short-deadlines", ".", "an attempt that got the last second counts against its model", "TestCut"},
 	{"call-once-is-not-once", ".", "what may have been accepted is asked again", "TestOnceAcrossPools"},
