@@ -3,8 +3,6 @@ package recovery
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"sync"
 
@@ -90,7 +88,7 @@ func (a Action) run(ctx context.Context, r *Recoverer, m *resilience.Model, limi
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, recovererKey{}, r), limits.timeout)
 	defer cancel()
 	return guarded(func() error { return a.Run(ctx, m) }, func(v any) {
-		r.pool.Log().ErrorContext(ctx, "a recovery action panicked", "action", a.Name, "model", m.ID(), "panic", v, slog.String("stack", string(debug.Stack())))
+		r.pool.Log().ErrorContext(ctx, "a recovery action panicked", "action", a.Name, "model", m.ID(), "panic", v, "stack", string(debug.Stack()))
 	})
 }
 
@@ -102,7 +100,7 @@ func guarded(fn func() error, panicked func(v any)) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				panicked(v)
-				err = fmt.Errorf("panicked")
+				err = errPanicked
 			}
 		}()
 		err = fn()

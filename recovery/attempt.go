@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -88,7 +87,7 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 		rep.err, rep.late = errLimit, true
 	default:
 		rep.err = guarded(func() error { return r.reset(ctx, m, a.by, part) }, func(v any) {
-			r.pool.Log().ErrorContext(ctx, "a reset panicked", "model", m.ID(), "panic", v, slog.String("stack", string(debug.Stack())))
+			r.pool.Log().ErrorContext(ctx, "a reset panicked", "model", m.ID(), "panic", v, "stack", string(debug.Stack()))
 		})
 		rep.back = rep.err == nil
 		note("reset", rep.err)
@@ -104,7 +103,7 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 // probe probes by the model's next key, and by each other one where it fails by its
 // key. What somebody else has found out just now counts.
 func (r *Recoverer) probe(ctx context.Context, a *attempt) (got resilience.Probed) {
-	if last, any := a.model.Probed(); any && !a.hand && last.At > a.seen && last.At <= a.start && a.start-last.At < a.rules.after/2 {
+	if last, known := a.model.Probed(); known && !a.hand && last.At > a.seen && last.At <= a.start && a.start-last.At < a.rules.after/2 {
 		return last
 	}
 	for range max(len(a.model.Info().Keys), 1) {

@@ -15,7 +15,7 @@ import (
 
 func TestWhatOnlyPeopleCanMend(t *testing.T) {
 	for name, kind := range map[string]resilience.Kind{"a refused key": resilience.Unauthorized, "a spent quota": resilience.QuotaSpent, "a model that is gone": resilience.NotFound} {
-		virtual(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			var log logged
 			w := newWorld(t, recovery.Config{}, []string{"a", "b"}, log.feature()).run()
 			w.fail(kind, "a")
@@ -35,7 +35,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 			require.True(t, w.History()[0].Recovered)
 		})
 	}
-	virtual(t, "probes do not see it", func(t *testing.T) {
+	virtual(t, "probes do not see it", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.probe["a"] = func(context.Context) error { return nil }
 		w.fail(resilience.QuotaSpent, "a")
@@ -46,7 +46,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 		w.call(10, time.Hour)
 		require.LessOrEqual(t, w.asked("a")-calls, 13, "each costs a call")
 	})
-	virtual(t, "without a probe", func(t *testing.T) {
+	virtual(t, "without a probe", func(t bubble) {
 		w := newProbedWorld(t, recovery.Config{}, []string{"a", "b"}, false).run()
 		w.fail(resilience.Unauthorized, "a")
 		w.call(10, 10*time.Second)
@@ -57,7 +57,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 		w.call(10, time.Minute)
 		require.Equal(t, []string{"held", "manual", "recovered"}, w.steps("a"))
 	})
-	virtual(t, "with a reset it ends by itself", func(t *testing.T) {
+	virtual(t, "with a reset it ends by itself", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.fail(&resilience.Error{Kind: resilience.QuotaSpent, RetryAfter: 10 * time.Minute}, "a")
 		w.trip("a")
@@ -68,7 +68,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 		require.Equal(t, "recovered", w.last("a").To)
 		require.Zero(t, w.Times().Manual)
 	})
-	virtual(t, "never", func(t *testing.T) {
+	virtual(t, "never", func(t bubble) {
 		w := newWorld(t, recovery.Config{Attempts: -1}, []string{"a", "b"}).run()
 		w.fail(resilience.Unauthorized, "a")
 		w.trip("a")
@@ -78,7 +78,7 @@ func TestWhatOnlyPeopleCanMend(t *testing.T) {
 }
 
 func TestLimitsEndByThemselves(t *testing.T) {
-	virtual(t, "alone", func(t *testing.T) {
+	virtual(t, "alone", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.fail(&resilience.Error{Kind: resilience.RateLimited, RetryAfter: time.Minute}, "a")
 		w.trip("a")
@@ -86,7 +86,7 @@ func TestLimitsEndByThemselves(t *testing.T) {
 		require.Empty(t, w.steps("a"))
 		require.Empty(t, w.probed(""))
 	})
-	virtual(t, "and are not cut short", func(t *testing.T) {
+	virtual(t, "and are not cut short", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.holdHealth("a", 5*time.Minute)
 		w.model("a").Hold(t.Context(), resilience.Hold{By: resilience.HoldLimit, Until: time.Now().Add(2 * time.Minute)})
@@ -99,7 +99,7 @@ func TestLimitsEndByThemselves(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	virtual(t, "the next one answers", func(t *testing.T) {
+	virtual(t, "the next one answers", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"b"}).run()
 		w.reload(`{"models": [{"id": "a", "provider": "p", "keys": ["one", "two"]}]}`)
 		var mu sync.Mutex
@@ -124,7 +124,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestFallsBackAndRelapses(t *testing.T) {
-	virtual(t, "a burst", func(t *testing.T) {
+	virtual(t, "a burst", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.holdHealth("a", time.Hour)
 		w.pass(6500 * time.Millisecond)
@@ -144,7 +144,7 @@ func TestFallsBackAndRelapses(t *testing.T) {
 		w.call(100, 30*time.Second)
 		require.Equal(t, "recovered", w.last("a").To)
 	})
-	virtual(t, "for good", func(t *testing.T) {
+	virtual(t, "for good", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.probe["a"] = func(context.Context) error { return nil }
 		w.fail(resilience.Overloaded, "a")
@@ -164,7 +164,7 @@ func TestFallsBackAndRelapses(t *testing.T) {
 		w.call(100, 2*time.Minute)
 		require.Equal(t, "recovered", w.last("a").To)
 	})
-	virtual(t, "again and again", func(t *testing.T) { // well for 40 s, down for 20
+	virtual(t, "again and again", func(t bubble) { // well for 40 s, down for 20
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		for range 10 {
 			w.call(50, 40*time.Second)
@@ -180,7 +180,7 @@ func TestFallsBackAndRelapses(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		var mu sync.Mutex
 		var done []string
 		resets := 0
@@ -243,7 +243,7 @@ func (f onReset) Install(s *resilience.Setup) error {
 
 // What health finds out need not be found out again.
 func TestOthersProbes(t *testing.T) {
-	virtual(t, "health lets go", func(t *testing.T) {
+	virtual(t, "health lets go", func(t bubble) {
 		w := newWorld(t, recovery.Config{After: time.Minute}, []string{"a", "b"}).run()
 		w.holdHealth("a", time.Hour)
 		w.pass(time.Second)
@@ -253,7 +253,7 @@ func TestOthersProbes(t *testing.T) {
 		require.Len(t, w.probed("a"), 1)
 		require.Equal(t, "ramping 10 %", w.last("a").To)
 	})
-	virtual(t, "a failure counts", func(t *testing.T) {
+	virtual(t, "a failure counts", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.fail(errors.New("broken"), "a")
 		w.holdHealth("a", time.Hour)

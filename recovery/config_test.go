@@ -45,7 +45,7 @@ func TestBadConfigs(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		w := newWorld(t, recovery.Config{Strategy: recovery.Gradual, AtOnce: 3}, []string{"a", "b"}).run()
 		require.Equal(t, "strategy=gradual step=strategy after=5s timeout=5s attempts=10 atOnce=3 observeOnly=false", w.String())
 		w.reload(`{"recovery": {"strategy": "conservative", "attempts": -1, "models": {"a": {"ramp": [0.3, 0.6], "step": "2s"}}}}`)
@@ -64,7 +64,7 @@ func TestReload(t *testing.T) {
 		w.reload(`{}`)
 		require.Equal(t, "strategy=gradual step=strategy after=5s timeout=5s attempts=10 atOnce=3 observeOnly=false", w.String())
 	})
-	virtual(t, "to observe only and back, in mid-recovery", func(t *testing.T) {
+	virtual(t, "to observe only and back, in mid-recovery", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.holdHealth("a", time.Minute)
 		w.holdHealth("b", time.Minute)
@@ -86,7 +86,7 @@ func TestStrategies(t *testing.T) {
 		recovery.Adaptive: 24 * time.Second, recovery.Immediate: 0, recovery.Gradual: 28 * time.Second,
 		recovery.Progressive: 27 * time.Second, recovery.Conservative: 70 * time.Second,
 	} {
-		virtual(t, string(strategy), func(t *testing.T) {
+		virtual(t, string(strategy), func(t bubble) {
 			w := newWorld(t, recovery.Config{Strategy: strategy}, []string{"a", "b"}).run()
 			w.holdHealth("a", time.Hour)
 			w.pass(3 * time.Minute)
@@ -106,7 +106,7 @@ func TestStrategies(t *testing.T) {
 }
 
 func TestObserveOnly(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		w := newWorld(t, recovery.Config{ObserveOnly: true}, []string{"a", "b"}).run()
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")

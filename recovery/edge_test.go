@@ -53,7 +53,7 @@ func (w *world) pass(d time.Duration) {
 }
 
 func TestProbesThatHang(t *testing.T) {
-	virtual(t, "and heed their time", func(t *testing.T) {
+	virtual(t, "and heed their time", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.probe["a"] = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		w.holdHealth("a", time.Hour)
@@ -62,7 +62,7 @@ func TestProbesThatHang(t *testing.T) {
 		require.ErrorIs(t, w.last("a").Err, resilience.TimedOut)
 		require.Contains(t, w.last("a").Reason, "a probe failed (timed_out); next try in 2")
 	})
-	virtual(t, "for ever", func(t *testing.T) {
+	virtual(t, "for ever", func(t bubble) {
 		w := newWorld(t, recovery.Config{AtOnce: 1}, []string{"a", "b"}).run()
 		free := make(chan struct{})
 		w.probe["a"] = func(context.Context) error { <-free; return nil }
@@ -77,7 +77,7 @@ func TestProbesThatHang(t *testing.T) {
 		require.Equal(t, "recovered", w.last("a").To)
 		require.InDelta(t, 1, w.model("a").Ramp(), 0)
 	})
-	virtual(t, "panic and end their goroutine", func(t *testing.T) {
+	virtual(t, "panic and end their goroutine", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.probe["a"] = func(context.Context) error { panic("oops") }
 		w.probe["b"] = func(context.Context) error { runtime.Goexit(); return nil }
@@ -96,7 +96,7 @@ func TestProbesThatHang(t *testing.T) {
 }
 
 func TestActionsThatFail(t *testing.T) {
-	virtual(t, "panic, exit, hang and fail", func(t *testing.T) {
+	virtual(t, "panic, exit, hang and fail", func(t bubble) {
 		var log logged
 		cfg := recovery.Config{Actions: map[resilience.Kind][]recovery.Action{
 			0: {{"every time", func(context.Context, *resilience.Model) error { return nil }}},
@@ -121,7 +121,7 @@ func TestActionsThatFail(t *testing.T) {
 }
 
 func TestAuditThatRefuses(t *testing.T) {
-	virtual(t, "a reset", func(t *testing.T) {
+	virtual(t, "a reset", func(t bubble) {
 		var log logged
 		var refuse atomic.Bool
 		refuse.Store(true)
@@ -153,7 +153,7 @@ func TestAuditThatRefuses(t *testing.T) {
 		require.Len(t, w.History(), 1)
 		require.Zero(t, w.Times().Manual)
 	})
-	virtual(t, "and panics", func(t *testing.T) {
+	virtual(t, "and panics", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a"}, resilience.Audit(func(context.Context, resilience.Change) error { panic("oops") })).run()
 		w.holdHealth("a", time.Hour)
 		w.pass(20 * time.Second)
@@ -164,7 +164,7 @@ func TestAuditThatRefuses(t *testing.T) {
 
 func TestModelThatIsTakenAway(t *testing.T) {
 	for name, at := range map[string]time.Duration{"held": time.Second, "probed": 6 * time.Second, "ramping": 20 * time.Second} {
-		virtual(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 			w.probe["a"] = func(ctx context.Context) error {
 				select {
@@ -195,7 +195,7 @@ func TestModelThatIsTakenAway(t *testing.T) {
 // What is under way when Run stops goes on by itself, and nothing stays at a part.
 func TestRunThatStops(t *testing.T) {
 	for name, at := range map[string]time.Duration{"held": time.Second, "probed": 6 * time.Second, "ramping": 12 * time.Second} {
-		virtual(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 			w.probe["a"] = func(ctx context.Context) error {
 				select {
@@ -221,7 +221,7 @@ func TestRunThatStops(t *testing.T) {
 			require.InDelta(t, 1, w.model("a").Ramp(), 0)
 		})
 	}
-	virtual(t, "and starts again in mid-outage", func(t *testing.T) {
+	virtual(t, "and starts again in mid-outage", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"})
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")
@@ -234,7 +234,7 @@ func TestRunThatStops(t *testing.T) {
 }
 
 func TestNobodyRuns(t *testing.T) {
-	virtual(t, "nothing is held for ever", func(t *testing.T) {
+	virtual(t, "nothing is held for ever", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"})
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")
@@ -256,7 +256,7 @@ func TestNobodyRuns(t *testing.T) {
 // A process that stands still for a minute finds all of its timers run out.
 func TestSuspendedForAMinute(t *testing.T) {
 	for name, at := range map[string]string{"when it is to probe": "probing", "when it ramps": "ramping 20 %"} {
-		virtual(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			slept := false
 			w := newWorld(t, recovery.Config{}, []string{"a", "b"}, watcher(func(e resilience.Event) {
 				if e.To == at && !slept {
@@ -277,7 +277,7 @@ func TestSuspendedForAMinute(t *testing.T) {
 			require.InDelta(t, 1, w.model("a").Ramp(), 0)
 		})
 	}
-	virtual(t, "while a probe is out", func(t *testing.T) {
+	virtual(t, "while a probe is out", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		first := true
 		w.probe["a"] = func(context.Context) error {
@@ -296,7 +296,7 @@ func TestSuspendedForAMinute(t *testing.T) {
 
 func TestDrainWins(t *testing.T) {
 	for name, at := range map[string]time.Duration{"while held": time.Second, "while probed": 6 * time.Second, "while ramping": 12 * time.Second} {
-		virtual(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 			w.probe["a"] = func(ctx context.Context) error {
 				select {
@@ -321,7 +321,7 @@ func TestDrainWins(t *testing.T) {
 			require.True(t, w.model("a").Available())
 		})
 	}
-	virtual(t, "and a breaker that was isolated by hand stays so", func(t *testing.T) {
+	virtual(t, "and a breaker that was isolated by hand stays so", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		until := by
 		until.Until = time.Now().Add(time.Minute)
@@ -337,7 +337,7 @@ func TestDrainWins(t *testing.T) {
 		w.trip("a")
 		require.Equal(t, []string{"held"}, w.steps("a"), "now it is its own doing")
 	})
-	virtual(t, "somebody resets it", func(t *testing.T) {
+	virtual(t, "somebody resets it", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.holdHealth("a", time.Hour)
 		require.NoError(t, w.pool.Reset(t.Context(), w.model("a"), by))
@@ -350,7 +350,7 @@ func TestDrainWins(t *testing.T) {
 
 // At no moment may all calls go to a model that has just come back.
 func TestNoFloodPassesAReset(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		var bad []string
 		var w *world
 		look := func(at string) {
@@ -382,7 +382,7 @@ func TestNoFloodPassesAReset(t *testing.T) {
 }
 
 func TestFewAtOnce(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		const n, atOnce = 300, 3
 		var ids []string
 		for i := range n {

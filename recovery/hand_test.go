@@ -15,7 +15,7 @@ import (
 )
 
 func TestRecoverByHand(t *testing.T) {
-	virtual(t, "now", func(t *testing.T) {
+	virtual(t, "now", func(t bubble) {
 		var audited []string
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}, resilience.Audit(func(_ context.Context, c resilience.Change) error {
 			audited = append(audited, c.Actor+" "+c.What)
@@ -44,7 +44,7 @@ func TestRecoverByHand(t *testing.T) {
 		require.Len(t, w.History(), 1)
 		require.Equal(t, []string{"probe failed (overloaded)", "probe", "reset"}, w.History()[0].Actions)
 	})
-	virtual(t, "without a probe, and without Run", func(t *testing.T) {
+	virtual(t, "without a probe, and without Run", func(t bubble) {
 		w := newProbedWorld(t, recovery.Config{}, []string{"a", "b"}, false)
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")
@@ -55,7 +55,7 @@ func TestRecoverByHand(t *testing.T) {
 		require.InDelta(t, 1, w.model("a").Ramp(), 0, "nobody would give it more")
 		require.Equal(t, []recovery.Outcome{o}, w.History())
 	})
-	virtual(t, "what cannot be", func(t *testing.T) {
+	virtual(t, "what cannot be", func(t bubble) {
 		refuse := errors.New("change freeze")
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}, resilience.Audit(func(_ context.Context, c resilience.Change) error {
 			if c.Actor == "intern" || c.Actor == "trainee" && c.What == "reset" {
@@ -83,7 +83,7 @@ func TestRecoverByHand(t *testing.T) {
 		_, err = w.Recover(t.Context(), a, by)
 		require.EqualError(t, err, "recovery of a: an operator holds it; see Model.Restore")
 	})
-	virtual(t, "waits its turn", func(t *testing.T) {
+	virtual(t, "waits its turn", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a"}).run()
 		var fine atomic.Bool
 		w.probe["a"] = func(context.Context) error {

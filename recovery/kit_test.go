@@ -23,7 +23,7 @@ var by = resilience.Control{Actor: "mia", Reason: "a test"}
 type world struct {
 	*resilience.Client[string, string]
 	*recovery.Recoverer
-	t    *testing.T
+	t    bubble
 	pool *resilience.Pool
 	stop func() // of Run
 	open *breaker.Breakers
@@ -34,17 +34,16 @@ type world struct {
 	probes map[string][]time.Duration
 	calls  map[string]int
 	events []resilience.Event
-	loud   []string
 }
 
-// hang is a failure that takes as long as it may.
-var hang = fmt.Errorf("%w: hung", resilience.TimedOut)
+// errHang is a failure that takes as long as it may.
+var errHang = fmt.Errorf("%w: hung", resilience.TimedOut)
 
-func newWorld(t *testing.T, cfg recovery.Config, ids []string, features ...resilience.Feature) *world {
+func newWorld(t bubble, cfg recovery.Config, ids []string, features ...resilience.Feature) *world {
 	return newProbedWorld(t, cfg, ids, true, features...)
 }
 
-func newProbedWorld(t *testing.T, cfg recovery.Config, ids []string, probes bool, features ...resilience.Feature) *world {
+func newProbedWorld(t bubble, cfg recovery.Config, ids []string, probes bool, features ...resilience.Feature) *world {
 	t.Helper()
 	w := &world{
 		t: t, Recoverer: recovery.New(cfg), open: breaker.New(breaker.Config{}), fails: map[string]error{}, probe: map[string]func(context.Context) error{},
@@ -93,7 +92,7 @@ func newProbedWorld(t *testing.T, cfg recovery.Config, ids []string, probes bool
 }
 
 func (w *world) ask(ctx context.Context, err error) error {
-	if err == hang { //nolint:errorlint // this very one
+	if err == errHang {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -211,9 +210,14 @@ func (w *world) reload(config string) {
 	require.NoError(w.t, w.pool.Reload(w.t.Context(), []byte(config), by))
 }
 
-func virtual(t *testing.T, name string, fn func(t *testing.T)) {
+// A bubble is a test in virtual time.
+type bubble struct{ *testing.T }
+
+func virtual(t *testing.T, name string, fn func(t bubble)) {
 	t.Helper()
-	t.Run(name, func(t *testing.T) { synctest.Test(t, fn) })
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { fn(bubble{t}) })
+	})
 }
 
 // watcher hands on all events but those of calls.

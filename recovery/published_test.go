@@ -222,8 +222,8 @@ func TestPublishedRamp(t *testing.T) {
 		{"the stack, a herd of 20 models", 20, true, whole(), linear},
 		{"recovery alone, a herd of 20 models", 20, true, parts(-1, recovery.New(recovery.Config{})), linear},
 	} {
-		virtual(t, tc.name, func(t *testing.T) {
-			r := play(t, tc.models, tc.probe, tc.features...)
+		virtual(t, tc.name, func(t bubble) {
+			r := play(t.T, tc.models, tc.probe, tc.features...)
 			t.Logf("published: Ramp, %s: measured %v, reference %s, target 0 re-trips, full service after ≤ 30 s", tc.name, r, tc.ref)
 			if tc.ref != linear {
 				require.Positive(t, r.trips)
@@ -259,8 +259,8 @@ func TestRecoveryTimes(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const pollEvery, settled, breakerOpens = 10 * time.Millisecond, 40 * time.Second, 15 * time.Second
-		w := newWorld(t, recovery.Config{}, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}).run()
-		kinds := []error{resilience.Overloaded, resilience.Unreachable, resilience.Truncated, resilience.Unknown, hang, resilience.Unauthorized, resilience.NotFound}
+		w := newWorld(bubble{t}, recovery.Config{}, []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}).run()
+		kinds := []error{resilience.Overloaded, resilience.Unreachable, resilience.Truncated, resilience.Unknown, errHang, resilience.Unauthorized, resilience.NotFound}
 		var mu sync.Mutex
 		var outages []outage
 		var drivers sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 )
 
 func TestOneOutage(t *testing.T) {
-	virtual(t, "with a probe", func(t *testing.T) {
+	virtual(t, "with a probe", func(t bubble) {
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")
@@ -37,7 +37,7 @@ func TestOneOutage(t *testing.T) {
 		}, w.steps("a"))
 		t.Log(w.History(), w.Times())
 	})
-	virtual(t, "without a probe", func(t *testing.T) {
+	virtual(t, "without a probe", func(t bubble) {
 		w := newProbedWorld(t, recovery.Config{}, []string{"a", "b"}, false).run()
 		w.fail(resilience.Overloaded, "a")
 		w.trip("a")

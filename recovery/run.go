@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -179,7 +178,7 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 	case i.phase == trial:
 		k.follow(i, s)
 	case i.phase == held && !s.ill && i.by == resilience.HoldHealth:
-		if last, any := m.Probed(); any && last.Err == nil && last.At > i.seen {
+		if last, known := m.Probed(); known && last.Err == nil && last.At > i.seen {
 			i.due = k.pool.Now() // somebody else has probed it
 		}
 	}
@@ -245,13 +244,13 @@ func (k *keeper) begin(i *incident, now time.Duration) bool {
 		rep := report{model: a.model, start: a.start, err: errPanicked, why: errPanicked.Error()}
 		defer func() {
 			if v := recover(); v != nil {
-				k.pool.Log().ErrorContext(ctx, "a recovery panicked", "model", a.model.ID(), "panic", v, slog.String("stack", string(debug.Stack())))
+				k.pool.Log().ErrorContext(ctx, "a recovery panicked", "model", a.model.ID(), "panic", v, "stack", string(debug.Stack()))
 			}
 			rep.number = number
 			release()
 			k.inbox.post(rep)
 		}()
-		rep = k.Recoverer.try(ctx, a)
+		rep = k.try(ctx, a)
 	})
 	return true
 }
@@ -272,7 +271,7 @@ func (k *keeper) settle(rep report) {
 		i.stop = nil
 	}
 	i.note(rep.tried...)
-	if last, any := i.model.Probed(); any {
+	if last, known := i.model.Probed(); known {
 		i.seen = last.At
 	}
 	if rep.back {

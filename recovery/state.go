@@ -65,7 +65,7 @@ func (r *Recoverer) cause(m *resilience.Model, w *watch, s state) resilience.Kin
 	case resilience.HoldQuota:
 		return resilience.QuotaSpent
 	case resilience.HoldHealth:
-		if last, any := m.Probed(); any && last.Err != nil && last.At <= s.since {
+		if last, known := m.Probed(); known && last.Err != nil && last.At <= s.since {
 			return resilience.KindOf(last.Err)
 		}
 	}

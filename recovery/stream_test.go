@@ -16,7 +16,7 @@ import (
 
 // A stream that breaks is a failure, when it does.
 func TestStreamsThatBreak(t *testing.T) {
-	virtual(t, "", func(t *testing.T) {
+	virtual(t, "", func(t bubble) {
 		r := recovery.New(recovery.Config{})
 		broken := true
 		pool, err := resilience.NewPool(r, breaker.New(breaker.Config{Consecutive: 2}))
