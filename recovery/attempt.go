@@ -29,10 +29,10 @@ type report struct {
 	number uint64 // of the incident's attempt, 0 if it was by hand
 	start  time.Duration
 	tried  []string
-	back   bool  // it is in rotation again
-	err    error // why not
-	why    string
-	late   bool // err says nothing of the model
+	back   bool   // it is in rotation again
+	err    error  // why not
+	why    string // so, for events
+	late   bool   // err says nothing of the model
 }
 
 var (
@@ -77,7 +77,7 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 		}
 	}
 	part := 1.0
-	if len(a.rules.ramp) > 0 {
+	if len(a.rules.ramp) > 0 && !a.rules.observe {
 		part = a.rules.ramp[0]
 	}
 	switch s := r.look(m, r.watches.Of(m)); {
@@ -92,11 +92,14 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 		rep.back = rep.err == nil
 		note("reset", rep.err)
 	}
-	if rep.back {
-		m.Release(ctx, resilience.HoldRecovery)
-	} else {
+	if rep.err != nil {
 		rep.why = rep.err.Error()
+		return rep
 	}
+	if rep.why = "a probe succeeded"; a.hand {
+		rep.why = a.by.Actor + ": " + a.by.Reason
+	}
+	m.Release(ctx, resilience.HoldRecovery)
 	return rep
 }
 

@@ -55,6 +55,17 @@ func TestRecoverByHand(t *testing.T) {
 		require.InDelta(t, 1, w.model("a").Ramp(), 0, "nobody would give it more")
 		require.Equal(t, []recovery.Outcome{o}, w.History())
 	})
+	virtual(t, "where recovery only observes", func(t bubble) {
+		w := newWorld(t, recovery.Config{ObserveOnly: true}, []string{"a", "b"}).run()
+		w.holdHealth("a", time.Hour)
+		_, err := w.Recover(t.Context(), w.model("a"), by)
+		require.NoError(t, err)
+		w.pass(time.Second)
+		require.True(t, w.model("a").Available())
+		require.InDelta(t, 1, w.model("a").Ramp(), 0)
+		require.Equal(t, "recovered", w.last("a").To)
+		require.Equal(t, "mia: a test", w.last("a").Reason)
+	})
 	virtual(t, "what cannot be", func(t bubble) {
 		refuse := errors.New("change freeze")
 		w := newWorld(t, recovery.Config{}, []string{"a", "b"}, resilience.Audit(func(_ context.Context, c resilience.Change) error {

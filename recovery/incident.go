@@ -39,6 +39,7 @@ type incident struct {
 	outcome  *Outcome // in the history, if it is there
 
 	failed int           // probes in a row, for the gap
+	turn   time.Duration // for an attempt, but for limits
 	due    time.Duration // for an attempt, while held; to look again, in a trial
 	number uint64        // of attempts
 	seen   time.Duration // the latest probe that was judged

@@ -177,8 +177,9 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 		}
 	case i.phase == trial:
 		k.follow(i, s)
-	case i.phase == held && !s.ill && i.by == resilience.HoldHealth:
-		if last, known := m.Probed(); known && last.Err == nil && last.At > i.seen {
+	case i.phase == held:
+		i.due = max(i.turn, s.limit) // a limit may have come or gone
+		if last, known := m.Probed(); known && last.Err == nil && last.At > i.seen && !s.ill && i.by == resilience.HoldHealth {
 			i.due = k.pool.Now() // somebody else has probed it
 		}
 	}
@@ -214,15 +215,18 @@ func (i *incident) hold(k *keeper, s state, from time.Duration) {
 	}
 	i.phase = held
 	i.watch.tally.Store(nil)
-	i.due = max(from+i.gap(k.pool.Rand()), s.limit)
+	i.turn = from + i.gap(k.pool.Rand())
 	if lasting(i.cause) {
-		i.due = max(i.due, time.Duration(i.watch.reset.Load()))
+		i.turn = max(i.turn, time.Duration(i.watch.reset.Load()))
 	}
-	k.keep(i, i.due+grace)
+	i.due = max(i.turn, s.limit)
+	k.keep(i, i.due)
 }
 
-// keep holds the model until then.
+// keep holds the model until then, and a little longer.
 func (k *keeper) keep(i *incident, until time.Duration) {
+	const longest = 24 * time.Hour // who needs more has a hold of his own
+	until = min(until, k.pool.Now()+longest) + grace
 	i.model.Hold(k.ctx, resilience.Hold{By: resilience.HoldRecovery, Reason: "is being brought back", Until: k.pool.At(until)})
 }
 
@@ -236,7 +240,7 @@ func (k *keeper) begin(i *incident, now time.Duration) bool {
 	a := &attempt{i.model, i.cause, i.rules, resilience.Control{Actor: actor, Reason: "a probe succeeded"}, false, now, i.seen}
 	ctx, cancel := context.WithCancel(k.ctx)
 	i.phase, i.stop, i.number, i.ends = probing, cancel, i.number+1, now+a.longest()+time.Second
-	k.keep(i, i.ends+grace)
+	k.keep(i, i.ends)
 	k.tell(i, "probing", "held for "+ago(now-i.start), nil)
 	number := i.number
 	k.wg.Go(func() {
@@ -275,7 +279,7 @@ func (k *keeper) settle(rep report) {
 		i.seen = last.At
 	}
 	if rep.back {
-		k.ramp(i, "a probe succeeded")
+		k.ramp(i, rep.why)
 		return
 	}
 	if rep.number == 0 {
