@@ -100,6 +100,13 @@ func (r *Recoverer) prepare(raw json.RawMessage) (func(), error) {
 	}, nil
 }
 
+// tried reports whether somebody tries m now.
+func (r *Recoverer) tried(m *resilience.Model) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy[m] != nil
+}
+
 // claim makes m the caller's to try. It waits for whoever tries it now, unless wait
 // is false.
 func (r *Recoverer) claim(ctx context.Context, m *resilience.Model, wait bool) (release func(), err error) {
@@ -115,6 +122,7 @@ func (r *Recoverer) claim(ctx context.Context, m *resilience.Model, wait bool) (
 				delete(r.busy, m)
 				r.mu.Unlock()
 				close(mine)
+				r.inbox.put(m, r.watches.Of(m), changed) // nobody looked meanwhile
 			}, nil
 		}
 		r.mu.Unlock()

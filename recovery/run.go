@@ -148,6 +148,9 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 		}
 		return
 	}
+	if (i == nil || i.phase != probing) && k.tried(m) {
+		return // by hand, or what an incident that is over has left
+	}
 	if what&renewed != 0 {
 		if i != nil {
 			k.drop(i, "somebody has reset it")
@@ -251,8 +254,8 @@ func (k *keeper) begin(i *incident, now time.Duration) bool {
 				k.pool.Log().ErrorContext(ctx, "a recovery panicked", "model", a.model.ID(), "panic", v, "stack", string(debug.Stack()))
 			}
 			rep.number = number
-			release()
 			k.inbox.post(rep)
+			release()
 		}()
 		rep = k.try(ctx, a)
 	})
