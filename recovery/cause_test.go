@@ -251,6 +251,27 @@ func (f onReset) Install(s *resilience.Setup) error {
 	return nil
 }
 
+// Whoever holds a model as a breaker does need not tell as one does.
+func TestHoldsOfOthers(t *testing.T) {
+	virtual(t, "a breaker", func(t bubble) {
+		w := newProbedWorld(t, recovery.Config{}, []string{"a", "b"}, false).run()
+		w.model("a").Hold(t.Context(), resilience.Hold{By: resilience.HoldBreaker, Reason: "a test", Until: time.Now().Add(time.Second)})
+		w.call(10, 10*time.Second)
+		require.Contains(t, w.steps("a"), "ramping 10 %")
+		w.call(10, 40*time.Second)
+		require.Equal(t, resilience.Unknown, w.History()[0].Cause)
+	})
+	virtual(t, "health, after a probe", func(t bubble) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}).run()
+		w.fail(resilience.Overloaded, "a")
+		w.model("a").Probe(t.Context(), time.Second)
+		w.holdHealth("a", time.Hour)
+		w.fail(nil, "a")
+		w.pass(time.Minute)
+		require.Equal(t, resilience.Overloaded, w.History()[0].Cause)
+	})
+}
+
 // What health finds out need not be found out again.
 func TestOthersProbes(t *testing.T) {
 	virtual(t, "health lets go", func(t bubble) {

@@ -17,11 +17,12 @@ import (
 // A keeper is one run of the background work.
 type keeper struct {
 	*Recoverer
-	ctx  context.Context //nolint:containedctx // of the run
-	list []*incident
-	of   map[*resilience.Model]*incident
-	now  time.Duration // of the latest pass
-	wg   sync.WaitGroup
+	ctx     context.Context //nolint:containedctx // of the run
+	list    []*incident
+	of      map[*resilience.Model]*incident
+	scratch []*incident
+	now     time.Duration // of the latest pass
+	wg      sync.WaitGroup
 }
 
 func (r *Recoverer) run(ctx context.Context) error {
@@ -33,17 +34,31 @@ func (r *Recoverer) run(ctx context.Context) error {
 	for _, m := range r.pool.Models() {
 		k.visit(m, changed)
 	}
-	for {
+	for ctx.Err() == nil {
 		k.pass()
-		wait := time.NewTimer(k.wait())
-		select {
-		case <-r.inbox.wake:
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return nil
+		k.sleep(r.inbox.wake, k.wait())
+		if n := len(k.list); n > many { // take what comes together
+			k.sleep(nil, time.Duration(n)*eachModel)
 		}
-		wait.Stop()
+	}
+	return nil
+}
+
+// A pass over many models takes a while: there are no more than it takes a
+// twentieth of the time for.
+const (
+	many      = 100
+	eachModel = 4 * time.Microsecond
+)
+
+// sleep waits for a time, or until it is woken.
+func (k *keeper) sleep(wake <-chan struct{}, d time.Duration) {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wake:
+	case <-wait.C:
+	case <-k.ctx.Done():
 	}
 }
 
@@ -74,7 +89,8 @@ func (k *keeper) pass() {
 	plan := k.plan.Load()
 	var due []*incident
 	busy := 0
-	for _, i := range slices.Clone(k.list) {
+	k.scratch = append(k.scratch[:0], k.list...) // a visit may end one
+	for _, i := range k.scratch {
 		if k.pool.Model(i.model.ID()) != i.model {
 			k.drop(i, "a reload took the model away")
 			continue

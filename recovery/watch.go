@@ -61,8 +61,11 @@ func (r *Recoverer) wrap(m *resilience.Model, next resilience.Handler) resilienc
 	w := r.watches.Of(m)
 	return func(ctx context.Context, c *resilience.Call) error {
 		err := next(ctx, c)
-		if err == nil && c.Running() {
+		switch {
+		case err == nil && c.Running():
 			c.OnEnd(func(err error) { r.note(w, m, c, err) })
+			return nil
+		case err == nil && w.first.Load() == 0 && w.tally.Load() == nil: // as nearly always
 			return nil
 		}
 		r.note(w, m, c, err)
