@@ -27,6 +27,7 @@ package breaker
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"sync"
 	"time"
 
@@ -151,7 +152,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 		}
 	}
 	r := g.rules.Load()
-	var start int64
+	start := int64(math.MaxInt64) // nothing is slow
 	if r.slowRate > 0 {
 		start = int64(g.pool.Now())
 	}
@@ -165,7 +166,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	err = next(ctx, c)
 	returned = true
 	if err == nil && p.lease == 0 && c.Running() { // a probe is settled at the first chunk, anything else at the end
-		slow := r.slowRate > 0 && int64(c.Clock())-start > r.slowAfter
+		slow := int64(c.Clock())-start > r.slowAfter
 		c.OnEnd(func(err error) { g.settle(ctx, c, p, known, err, true, slow, int64(g.pool.Now())) })
 		return nil
 	}
@@ -177,7 +178,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 		g.good(now, p)
 		return nil
 	}
-	g.settle(ctx, c, p, known, err, asked, r.slowRate > 0 && now-start > r.slowAfter, now)
+	g.settle(ctx, c, p, known, err, asked, now-start > r.slowAfter, now)
 	return err
 }
 
@@ -186,7 +187,7 @@ func (g *guard) settle(
 	ctx context.Context, c *resilience.Call, p permit, known before, err error, asked, slow bool, now int64,
 ) {
 	o := judge(c, err)
-	if err == nil && (known == (before{}) || c.Options().Key == "") { // a caller's own key says nothing of the others
+	if err == nil && c.Options().Key == "" { // a caller's own key says nothing of the others
 		g.answer(ctx, known)
 	} else if err != nil && asked {
 		g.heed(ctx, c, now, known, err)

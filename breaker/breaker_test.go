@@ -259,6 +259,15 @@ func TestSlow(t *testing.T) {
 		}
 		b.is(breaker.Closed)
 	})
+	virtual(t, "was off until a reload", func(b *bench) {
+		b.with(breaker.Config{FailureRate: -1, Consecutive: -1, Window: time.Hour, MinCalls: 4})
+		for range 20 {
+			_ = b.call(takes(time.Minute, resilience.Unreachable))
+		}
+		require.NoError(b, b.pool.Reload(b.Context(), []byte(`{"breaker": {"slowRate": 0.5}}`), ops))
+		_ = b.call(takes(time.Minute, resilience.Unreachable))
+		b.is(breaker.Closed)
+	})
 	virtual(t, "without an attempt", func(b *bench) {
 		b.with(cfg, layer(func(context.Context) error { time.Sleep(3 * time.Second); return resilience.TooLong }))
 		for range 4 {

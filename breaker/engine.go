@@ -124,7 +124,7 @@ func (e *engine) tell(ctx context.Context, now int64, err error, why string) {
 	if refused != nil {
 		return
 	}
-	e.turned = -1
+	e.turned = gobreaker.StateHalfOpen // where no outcome leads
 	done(err)
 	switch e.turned {
 	case gobreaker.StateOpen:

@@ -109,6 +109,15 @@ func TestStrikes(t *testing.T) {
 		require.Zero(b, b.held(resilience.HoldHealth))
 		require.Equal(b, time.Hour, b.held(resilience.HoldCredential))
 	})
+	virtual(t, "an answer to a caller's own key lifts nothing", func(b *bench) {
+		b.with(breaker.Config{})
+		b.refuse(resilience.Unauthorized)
+		b.do = answer(nil)
+		_, _, err := b.client.Do(b.Context(), "", resilience.CallOptions{Key: "acme"})
+		require.NoError(b, err)
+		require.Equal(b, 15*time.Second, b.held(resilience.HoldCredential))
+		require.Equal(b, 30*time.Second, b.refuse(resilience.Unauthorized), "nor does it end the row")
+	})
 	virtual(t, "a refusal by a layer further in is none", func(b *bench) {
 		b.with(breaker.Config{}, layer(answer(resilience.Unauthorized)))
 		require.ErrorIs(b, b.call(nil), resilience.Unauthorized)
