@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,35 @@ func TestDoCancelledInTheQueue(t *testing.T) {
 	})
 }
 
+// Retries start one at a time, as long apart as an attempt takes that works;
+// refusals are much quicker.
+func TestDoPaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := exactly(Config{Pace: true, Base: -1, Attempts: 2})
+		time.Sleep(time.Hour)
+		_, err := Do(t.Context(), p, func(context.Context) (int, error) { time.Sleep(40 * ms); return 0, nil })
+		require.NoError(t, err)
+
+		start := time.Now()
+		retries := make(chan time.Duration, 3)
+		var wg sync.WaitGroup
+		for range cap(retries) {
+			wg.Go(func() {
+				tried := false
+				_, _ = Do(t.Context(), p, func(context.Context) (int, error) {
+					if tried {
+						retries <- time.Since(start)
+					}
+					tried = true
+					return 0, failed(resilience.Overloaded)
+				})
+			})
+		}
+		wg.Wait()
+		require.Equal(t, []time.Duration{0, 40 * ms, 80 * ms}, []time.Duration{<-retries, <-retries, <-retries})
+	})
+}
+
 func TestDoBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := exactly(Config{Base: -1})
@@ -258,7 +288,9 @@ func TestDoWithinACall(t *testing.T) {
 }
 
 func TestDoBadConfig(t *testing.T) {
-	_, err := Do(t.Context(), New(Config{Multiplier: 0.5, Jitter: 2}), func(context.Context) (int, error) {
+	p := New(Config{Multiplier: 0.5, Jitter: 2})
+	require.Contains(t, p.String(), "multiplier=0.5", "it can be printed all the same")
+	_, err := Do(t.Context(), p, func(context.Context) (int, error) {
 		t.Fatal("called")
 		return 0, nil
 	})

@@ -585,7 +585,8 @@ func TestOverridesByNameAndID(t *testing.T) {
 func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(times(failed(resilience.Overloaded), 99)...)
-		c := newClient(t, []*script{s}, New(Config{Attempts: 2, Base: -1}))
+		p := New(Config{Attempts: 2, Base: -1})
+		c := newClient(t, []*script{s}, p)
 		attempts := func() int {
 			s.at = nil
 			_, err := c.Call(t.Context(), "")
@@ -598,6 +599,7 @@ func TestReload(t *testing.T) {
 		require.Equal(t, 2, attempts())
 		require.NoError(t, reload(`{"retry": {"attempts": 4, "base": "10ms"}}`))
 		require.Equal(t, 4, attempts())
+		require.Contains(t, p.String(), "attempts=4 base=10ms")
 		require.NoError(t, reload(`{"retry": {"base": "10ms"}}`))
 		require.Equal(t, 2, attempts(), "a section lies over what the policy was made with")
 		require.ErrorContains(t, reload(`{"retry": {"atempts": 5}}`), "retry.atempts")
