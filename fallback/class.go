@@ -87,8 +87,13 @@ const (
 	maturing = 1000             // calls; until then the delay is learnt each second
 )
 
-// record takes in how long a model took that was asked alone.
-func (k *class) record(now, took time.Duration) { k.spread.Add(int64(now), int64(took)) }
+// record takes in how long a model took: a failure only if it ran out of time,
+// for others say nothing of that.
+func (k *class) record(now, took time.Duration, err error) {
+	if err == nil || resilience.KindOf(err) == resilience.TimedOut {
+		k.spread.Add(int64(now), int64(took))
+	}
+}
 
 // learnt is the delay that was learnt, 0 if none was.
 func (k *class) learnt() time.Duration { return time.Duration(k.delay.Load()) }

@@ -96,6 +96,8 @@ func TestWorth(t *testing.T) {
 
 func TestLoadIsAnAverageOfTenSeconds(t *testing.T) {
 	var l load
+	l.add(0, .2)
+	require.InDelta(t, .2, l.value(), 1e-9)
 	for now := time.Duration(0); now < time.Minute; now += loadEvery {
 		l.add(now, .2)
 	}
@@ -116,13 +118,13 @@ func TestDelayIsAtLeastAMillisecondAndWithinWhatIsKnown(t *testing.T) {
 		} {
 			var k class
 			for range 200 {
-				k.record(0, took)
+				k.record(0, took, nil)
 			}
 			require.Equal(t, want, k.after(time.Second, r), took)
 		}
 		var k class
 		for i := range 2000 {
-			k.record(0, time.Duration(i)*time.Millisecond)
+			k.record(0, time.Duration(i)*time.Millisecond, nil)
 		}
 		require.InDelta(t, 1.9*float64(time.Second), k.after(0, r), float64(20*time.Millisecond))
 		r.HedgeShare = .1
@@ -132,4 +134,63 @@ func TestDelayIsAtLeastAMillisecondAndWithinWhatIsKnown(t *testing.T) {
 		r.HedgeAfter = time.Minute
 		require.Equal(t, time.Minute, k.after(3*time.Second, r))
 	})
+}
+
+// The delay is learnt from a hundred calls on, each second while little is known,
+// then every ten.
+func TestDelayIsLearntNowAndThen(t *testing.T) {
+	const ms = time.Millisecond
+	r := &rules{Config: Config{HedgeShare: .05}}
+	var k class
+	calls := func(n int, took time.Duration) {
+		for range n {
+			k.record(0, took, nil)
+		}
+	}
+	is := func(want, at time.Duration) {
+		t.Helper()
+		require.InDelta(t, want, k.after(at, r), float64(want)/10, at)
+	}
+	calls(99, 10*ms)
+	is(0, 0)
+	calls(1, 10*ms)
+	is(10*ms, time.Second)
+	calls(100, 100*ms)
+	is(10*ms, 2*time.Second-1)
+	is(100*ms, 2*time.Second)
+	calls(800, time.Second)
+	is(time.Second, 3*time.Second)
+	calls(1000, 10*time.Second)
+	is(time.Second, 13*time.Second-1)
+	is(10*time.Second, 13*time.Second)
+}
+
+// Where a call that is hedged has two, half as many are to be.
+func TestDelayGoesByHedges(t *testing.T) {
+	r := &rules{Config: Config{HedgeShare: .1}}
+	var k class
+	for i := range 2000 {
+		k.record(0, time.Duration(i)*time.Millisecond, nil)
+	}
+	for range 1000 {
+		k.worth.count(2)
+	}
+	require.InDelta(t, 1.9*float64(time.Second), k.after(0, r), float64(20*time.Millisecond))
+}
+
+func TestWhatTellsHowLongAModelTakes(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		won  bool
+		want int64
+	}{
+		{nil, false, 1}, {resilience.TimedOut, false, 1}, {resilience.Unreachable, false, 0},
+		{resilience.Canceled, false, 0}, {resilience.Canceled, true, 1},
+	} {
+		pool, err := resilience.NewPool()
+		require.NoError(t, err)
+		h := hedge{way: way{f: &Manager{pool: pool}}, class: new(class), won: tc.won}
+		h.record(tc.err)
+		require.Equal(t, tc.want, h.class.spread.Count(0, int64(time.Minute)), "%+v", tc)
+	}
 }

@@ -87,5 +87,5 @@ func (d drawn) weight(now time.Duration, average float64) float64 {
 		latency = average
 	}
 	info := d.model.Info()
-	return info.Weight * d.model.Ramp() * (1 - d.model.ErrorsAt(now)) * average / max(latency, average/10)
+	return info.Weight * d.model.Ramp() * (1 - d.model.ErrorsAt(now)) / max(latency, average/10)
 }

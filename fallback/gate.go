@@ -36,11 +36,8 @@ func (l *load) value() float64 { return math.Float64frombits(l.bits.Load()) }
 // sample returns the load, and looks at the models if it has not for a while.
 func (l *load) sample(now time.Duration, r *resilience.Route) float64 {
 	if due := l.due.Load(); int64(now) >= due && l.due.CompareAndSwap(due, int64(now+loadEvery)) {
-		if busy, room := r.Load(); room > 0 {
-			l.add(now, float64(busy)/float64(room))
-		} else {
-			l.bits.Store(0)
-		}
+		busy, room := r.Load()
+		l.add(now, float64(busy)/float64(max(room, 1)))
 	}
 	return l.value()
 }

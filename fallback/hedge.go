@@ -39,9 +39,7 @@ func (w *way) hedged(ctx context.Context) error {
 			continue
 		}
 		err := w.next(ctx, c)
-		if err == nil || resilience.KindOf(err) == resilience.TimedOut {
-			class.record(c.Clock(), c.Clock()-began)
-		}
+		class.record(c.Clock(), c.Clock()-began, err)
 		if err == nil {
 			return nil
 		}
@@ -105,13 +103,13 @@ func (h *hedge) lead(x *resilience.Race) error {
 	return h.lane(h.ctx, x, false)
 }
 
-// record takes in how long the model took: a failure only if it ran out of time,
-// for others say nothing of that. One that another overtook took longer still.
+// record takes in how long the model took.
 func (h *hedge) record(err error) {
-	if err == nil || h.won || resilience.KindOf(err) == resilience.TimedOut {
-		now := h.f.pool.Now()
-		h.class.record(now, now-h.began)
+	if h.won {
+		err = nil // one that another overtook took longer still
 	}
+	now := h.f.pool.Now()
+	h.class.record(now, now-h.began, err)
 }
 
 // beside is the lane of a hedge. It tries one model: where that fails the next

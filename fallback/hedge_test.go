@@ -155,6 +155,14 @@ func TestHedge(t *testing.T) {
 			cfg: one, asks: []ask{fails(110*ms, resilience.Filtered), takes(time.Second, "b"), takes(0, "c")},
 			kind: resilience.Filtered, took: 110 * ms, attempts: []tried{{"a", false, resilience.Filtered}, {"b", true, canceled}},
 		},
+		"the request ends the call": {
+			cfg: one, asks: []ask{fails(10*ms, resilience.Invalid), takes(0, "b")},
+			kind: resilience.Invalid, took: 10 * ms, attempts: []tried{{"a", false, resilience.Invalid}},
+		},
+		"the request ends the call, without a delay": {
+			cfg: fallback.Config{Strategy: fallback.Hedged}, asks: []ask{fails(10*ms, resilience.Invalid), takes(0, "b")},
+			kind: resilience.Invalid, took: 10 * ms, attempts: []tried{{"a", false, resilience.Invalid}},
+		},
 		"the filter of a hedge does not": {
 			cfg: one, asks: []ask{takes(150*ms, "a"), fails(10*ms, resilience.Filtered), takes(0, "c")},
 			want: "a", took: 150 * ms, attempts: []tried{{"a", false, 0}, {"b", true, resilience.Filtered}},
@@ -267,6 +275,7 @@ func TestHedgeEvent(t *testing.T) {
 		c := race(t, fallback.Config{Strategy: fallback.Hedged, HedgeAfter: 100 * ms}, []ask{never, takes(0, "b")})
 		sub := c.Pool().Subscribe(4, resilience.EventHedge, resilience.EventFallback)
 		defer sub.Close()
+		time.Sleep(time.Minute)
 		_, err := c.Call(t.Context(), "?")
 		require.NoError(t, err)
 		e := <-sub.C
@@ -415,6 +424,83 @@ func TestHedgeDoesNotLearnFromQuickFailures(t *testing.T) {
 				require.False(t, a.Hedge && a.Start.Sub(rep.Attempts[0].Start) < 900*ms)
 			}
 		}
+	})
+}
+
+// A hedge is worth it where the other model answers as soon as is normal.
+func TestHedgesStopWhereTheyDoNoGood(t *testing.T) {
+	cfg := fallback.Config{Strategy: fallback.Hedged, HedgeAfter: 100 * ms, Hedges: 1}
+	for name, tc := range map[string]struct {
+		a, b ask
+		opts resilience.CallOptions
+		want int // hedges of a hundred calls
+	}{
+		"the model is slow":                {takes(10*time.Second, "a"), takes(50*ms, "b"), resilience.CallOptions{}, 100},
+		"the request is":                   {takes(10*time.Second, "a"), takes(5*time.Second, "b"), resilience.CallOptions{}, 5},
+		"nobody is":                        {takes(150*ms, "a"), never, resilience.CallOptions{}, 5},
+		"neither answers in time":          {never, never, resilience.CallOptions{Timeout: 150 * ms}, 5},
+		"both fail, which says nothing":    {fails(150*ms, resilience.Filtered), never, resilience.CallOptions{}, 100},
+		"it is of use after a slow minute": {takes(150*ms, "a"), takes(20*ms, "b"), resilience.CallOptions{}, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := race(t, cfg, []ask{tc.a, tc.b})
+				hedges := 0
+				for i := range 300 {
+					_, rep, _ := c.Do(t.Context(), "?", tc.opts)
+					if i >= 200 {
+						hedges += len(rep.Attempts) - 1
+					}
+				}
+				require.Equal(t, tc.want, hedges)
+				idle(t, c.Pool())
+			})
+		})
+	}
+}
+
+func TestHedgeIsOffWhileModelsAreBusy(t *testing.T) {
+	for busy, want := range map[int]bool{0: true, 1: true, 3: false} { // of eight, before this one
+		synctest.Test(t, func(t *testing.T) {
+			held := func(ctx context.Context, req string) (string, error) {
+				if req == "held" {
+					return never(ctx, req)
+				}
+				return takes(time.Second, "a")(ctx, req)
+			}
+			c := race(t, fallback.Config{Strategy: fallback.Hedged, HedgeAfter: 100 * ms, Hedges: 1}, []ask{held, never}, resilience.Models(
+				resilience.ModelInfo{ID: "a", Limits: resilience.Limits{Concurrency: 4}},
+				resilience.ModelInfo{ID: "b", Limits: resilience.Limits{Concurrency: 4}}))
+			ctx, cancel := context.WithCancel(t.Context())
+			for range busy {
+				go func() { _, _, _ = c.Do(ctx, "held", resilience.CallOptions{Model: "a", Op: "held"}) }()
+			}
+			synctest.Wait()
+			_, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{})
+			require.NoError(t, err)
+			require.Equal(t, want, len(rep.Attempts) > 1, "%d busy", busy)
+			cancel()
+			idle(t, c.Pool())
+		})
+	}
+}
+
+// What a caller's own key is refused says nothing of others.
+func TestHedgeStaysOnWhereOneKeyIsLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := race(t, fallback.Config{Strategy: fallback.Hedged, HedgeAfter: 100 * ms, Hedges: 1}, []ask{
+			func(ctx context.Context, req string) (string, error) {
+				if resilience.KeyFrom(ctx) != "" {
+					return "", resilience.RateLimited
+				}
+				return takes(time.Second, "a")(ctx, req)
+			}, never,
+		})
+		_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Key: "acme", Model: "a"})
+		require.ErrorIs(t, err, resilience.RateLimited)
+		_, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{})
+		require.NoError(t, err)
+		require.Equal(t, []tried{{"a", false, 0}, {"b", true, canceled}}, attempts(rep))
 	})
 }
 

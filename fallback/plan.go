@@ -33,12 +33,9 @@ type rules struct {
 }
 
 func newPlan(cfg Config) *plan {
-	p := &plan{text: settings.Describe(cfg), standIns: cfg.StandIns}
+	p := &plan{text: settings.Describe(cfg), standIns: cfg.StandIns, ops: map[string]*rules{}}
 	settings.Fill(&cfg)
 	p.base = newRules(cfg)
-	if len(cfg.Ops) > 0 {
-		p.ops = map[string]*rules{}
-	}
 	for op, over := range cfg.Ops {
 		r := newRules(settings.Overlay(cfg, over))
 		p.ops[op] = &r
@@ -59,10 +56,8 @@ func newRules(cfg Config) rules {
 }
 
 func (p *plan) of(op string) *rules {
-	if len(p.ops) > 0 {
-		if r := p.ops[op]; r != nil {
-			return r
-		}
+	if r := p.ops[op]; r != nil {
+		return r
 	}
 	return &p.base
 }

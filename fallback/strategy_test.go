@@ -219,6 +219,43 @@ func TestWeighted(t *testing.T) {
 	})
 }
 
+// A model of which nothing is known is drawn like an average one.
+func TestWeightedTakesTheUnknownForTheAverage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seed := resilience.Seed(rand.NewPCG(1, 1))
+		const n = 1000
+		unknown := 0.
+		for range n {
+			c := race(t, fallback.Config{Strategy: fallback.Weighted}, []ask{takes(10*ms, "a"), takes(10*ms, "b")}, seed)
+			_, err := c.Pin("a").Call(t.Context(), "?")
+			require.NoError(t, err)
+			who, err := c.Call(t.Context(), "?")
+			require.NoError(t, err)
+			if who == "b" {
+				unknown++
+			}
+		}
+		require.InDelta(t, .5, unknown/n, .05)
+	})
+}
+
+// Of as many as a draw is made among, none is left out.
+func TestWeightedAmongAll(t *testing.T) {
+	pool, err := resilience.NewPool(fallback.New(fallback.Config{Strategy: fallback.Weighted}))
+	require.NoError(t, err)
+	var opts []resilience.ClientOption[string, string]
+	for i := range 64 {
+		id := fmt.Sprint("m", i)
+		opts = append(opts, resilience.BindFunc(id, takes(0, id)))
+	}
+	c, err := resilience.NewClient(pool, opts...)
+	require.NoError(t, err)
+	for _, m := range pool.Models()[:63] {
+		m.SetRamp(0)
+	}
+	require.InDelta(t, 1, shares(t, c, 100, func() {})["m63"], 1e-9)
+}
+
 func TestWeightedAmongMany(t *testing.T) {
 	var infos []resilience.ModelInfo
 	for i := range 1000 {
