@@ -87,7 +87,7 @@ func (h *hedge) lead(x *resilience.Race) error {
 		h.again = h.moves(h.ctx, err, first)
 		return h.first
 	}
-	h.gone = true
+	h.gone = h.r.Call().Left() > 0 // else neither has answered in time
 	if !h.moves(h.ctx, err, first) {
 		if h.final {
 			x.Fail(h.first)
