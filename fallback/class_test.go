@@ -94,6 +94,37 @@ func TestWorth(t *testing.T) {
 	require.InDelta(t, 2, w.perCall(), .01)
 }
 
+// Hedges stop below one threshold and come back above another, both of the
+// useful of those that tell and of all.
+func TestWorthHasThresholds(t *testing.T) {
+	for name, steps := range map[string][]struct {
+		won, missed float64
+		on          bool
+	}{
+		"useful and slow": {{.40, .60, true}, {.20, .80, false}, {.31, .69, false}, {.37, .63, true}, {.31, .69, true}, {.25, .75, false}},
+		"useful of all":   {{.10, 0, true}, {.04, 0, false}, {.057, 0, false}, {.08, 0, true}, {.057, 0, true}, {.04, 0, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w worth
+			for i, step := range steps {
+				won, missed := 0., 0.
+				for range 3000 { // evenly, without chance
+					o := idle
+					if won += step.won; won >= 1 {
+						won--
+						o = useful
+					} else if missed += step.missed / (1 - step.won); missed >= 1 {
+						missed--
+						o = slow
+					}
+					w.learn(o)
+				}
+				require.Equal(t, step.on, !w.off.Load(), "step %d", i)
+			}
+		})
+	}
+}
+
 func TestLoadIsAnAverageOfTenSeconds(t *testing.T) {
 	var l load
 	l.add(0, .2)

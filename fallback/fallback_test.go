@@ -221,6 +221,12 @@ func TestWrongRequestAfterARefusal(t *testing.T) {
 			_, err := c.Call(t.Context(), "?")
 			require.ErrorIs(t, err, resilience.Invalid)
 			idle(t, c.Pool())
+
+			c = race(t, fallback.Config{Strategy: strategy, Width: 1}, []ask{fails(ms, errDown), full, fails(ms, resilience.Invalid), takes(ms, "d")})
+			got, err := c.Call(t.Context(), "?")
+			require.NoError(t, err, "the first model has looked at it")
+			require.Equal(t, "d", got)
+			idle(t, c.Pool())
 		}
 	})
 }
