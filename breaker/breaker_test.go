@@ -717,8 +717,8 @@ func TestReset(t *testing.T) {
 }
 
 func TestStateNames(t *testing.T) {
-	require.Equal(t, "closed half-open open isolated unknown",
-		fmt.Sprint(breaker.Closed, " ", breaker.HalfOpen, " ", breaker.Open, " ", breaker.Isolated, " ", breaker.State(9)))
+	require.Equal(t, "closed half-open open isolated unknown unknown",
+		fmt.Sprint(breaker.Closed, " ", breaker.HalfOpen, " ", breaker.Open, " ", breaker.Isolated, " ", breaker.Isolated+1, " ", breaker.State(9)))
 }
 
 // The keys of a section are the lower camel case names of the fields.
