@@ -257,24 +257,26 @@ func TestWeightedAmongAll(t *testing.T) {
 }
 
 func TestWeightedAmongMany(t *testing.T) {
-	var infos []resilience.ModelInfo
-	for i := range 1000 {
-		infos = append(infos, resilience.ModelInfo{ID: fmt.Sprint("m", i)})
-	}
-	pool, err := resilience.NewPool(resilience.Models(infos...), resilience.Seed(rand.NewPCG(1, 1)), fallback.New(fallback.Config{Strategy: fallback.Weighted}))
-	require.NoError(t, err)
-	seen := map[string]int{}
-	var opts []resilience.ClientOption[string, string]
-	for _, info := range infos {
-		opts = append(opts, resilience.BindFunc(info.ID, func(context.Context, string) (string, error) { seen[info.ID]++; return "", nil }))
-	}
-	c, err := resilience.NewClient(pool, opts...)
-	require.NoError(t, err)
-	for range 5000 {
-		_, err := c.Call(t.Context(), "?")
+	synctest.Test(t, func(t *testing.T) { // calls take as long
+		var infos []resilience.ModelInfo
+		for i := range 1000 {
+			infos = append(infos, resilience.ModelInfo{ID: fmt.Sprint("m", i)})
+		}
+		pool, err := resilience.NewPool(resilience.Models(infos...), resilience.Seed(rand.NewPCG(1, 1)), fallback.New(fallback.Config{Strategy: fallback.Weighted}))
 		require.NoError(t, err)
-	}
-	require.Greater(t, len(seen), 900)
+		seen := map[string]int{}
+		var opts []resilience.ClientOption[string, string]
+		for _, info := range infos {
+			opts = append(opts, resilience.BindFunc(info.ID, func(context.Context, string) (string, error) { seen[info.ID]++; return "", nil }))
+		}
+		c, err := resilience.NewClient(pool, opts...)
+		require.NoError(t, err)
+		for range 5000 {
+			_, err := c.Call(t.Context(), "?")
+			require.NoError(t, err)
+		}
+		require.Greater(t, len(seen), 900)
+	})
 }
 
 func TestCriticalMayUseHeldModels(t *testing.T) {
