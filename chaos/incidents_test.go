@@ -16,8 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/degrade"
+	"github.com/cmmv-hive/resilience/health"
 	"github.com/cmmv-hive/resilience/internal/datasets"
 	"github.com/cmmv-hive/resilience/internal/simtest"
+	"github.com/cmmv-hive/resilience/recovery"
 )
 
 // An incident is a time in which a provider said that its API had trouble.
@@ -67,7 +70,24 @@ func incidents(t *testing.T) (list []incident) {
 		latest[in.provider] = len(merged)
 		merged = append(merged, in)
 	}
-	return merged
+	return closer(merged)
+}
+
+// closer moves incidents together that are days apart, to an hour.
+func closer(list []incident) []incident {
+	const apart = time.Hour
+	end, shift := list[0].from, time.Duration(0)
+	for i := range list {
+		in := &list[i]
+		if gap := in.from.Add(-shift).Sub(end); gap > apart {
+			shift += gap - apart
+		}
+		in.from, in.until = in.from.Add(-shift), in.until.Add(-shift)
+		if in.until.After(end) {
+			end = in.until
+		}
+	}
+	return list
 }
 
 // outOfOrder are the ways in which a provider is.
@@ -98,7 +118,8 @@ func replayed(t *testing.T, list []incident, perSecond float64, features ...resi
 			infos = append(infos, resilience.ModelInfo{ID: id, Provider: provider})
 			bindings = append(bindings, resilience.BindFunc(id, func(ctx context.Context, _ struct{}) (struct{}, error) { return struct{}{}, s.Do(ctx) }))
 		}
-		pool, err := resilience.NewPool(append(features, resilience.Models(infos...), resilience.Seed(rand.NewPCG(7, 1)))...)
+		probe := func(ctx context.Context, m *resilience.Model) error { return servers[m.ID()].Do(ctx) }
+		pool, err := resilience.NewPool(append(features, resilience.Probe(probe), resilience.Models(infos...), resilience.Seed(rand.NewPCG(7, 1)))...)
 		require.NoError(t, err)
 		client, err := resilience.NewClient(pool, bindings...)
 		require.NoError(t, err)
@@ -185,7 +206,19 @@ func TestIncidents(t *testing.T) {
 	} else if testing.Short() {
 		list = list[:20]
 	}
-	r := replayed(t, list, perSecond, readyMade()...)
-	t.Logf("published: %d incidents of two providers' APIs: measured %v, reference none, target ≥ 99.99 %% of what a router that knows them reaches", len(list), r)
-	require.GreaterOrEqual(t, r.ofClairvoyant(), .9999)
+	for name, features := range map[string][]resilience.Feature{"stack": nil, "stack, health, recovery, degrade": {health.New(health.Config{}), degrade.New(degrade.Config{})}} {
+		healer := recovery.New(recovery.Config{})
+		list := list
+		if features != nil {
+			features = append(features, healer)
+			if !*long {
+				list = list[:20] // what runs in the background takes time
+			}
+		}
+		r := replayed(t, list, perSecond, append(readyMade(), features...)...)
+		t.Logf("published: %d incidents of two providers' APIs, %s: measured %v, %.0f %% of recoveries manual, reference none, target ≥ 99.99 %% of what a router that knows them reaches, 0",
+			len(list), name, r, 100*healer.Times().Manual)
+		require.GreaterOrEqual(t, r.ofClairvoyant(), .9999)
+		require.Zero(t, healer.Times().Manual)
+	}
 }

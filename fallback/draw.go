@@ -6,13 +6,36 @@ import (
 	"github.com/cmmv-hive/resilience"
 )
 
-// random draws a model evenly.
+// random draws a model evenly, whatever its weight.
 type random struct{}
 
 // Pick implements [resilience.Picker].
-func (random) Pick(_ *resilience.Call, from resilience.Candidates) *resilience.Model {
-	m, _ := from.Two()
-	return m
+func (random) Pick(c *resilience.Call, from resilience.Candidates) *resilience.Model {
+	var drawn, spare *resilience.Model // spare is full
+	rand := c.Pool().Rand
+	n, full := 0., 0.
+	for i := range min(from.Len(), most) {
+		at := i
+		if from.Len() > most {
+			at = int(rand() * float64(from.Len()))
+		}
+		m := from.At(at)
+		switch {
+		case m == nil:
+		case m.Full():
+			if full++; rand()*full < 1 {
+				spare = m
+			}
+		default:
+			if n++; rand()*n < 1 {
+				drawn = m
+			}
+		}
+	}
+	if drawn == nil {
+		return spare
+	}
+	return drawn
 }
 
 // weighted draws a model in proportion to its weight, its ramp and the share of

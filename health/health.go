@@ -64,7 +64,7 @@ type Checker struct {
 // New returns a checker. What is wrong with cfg is reported by
 // [resilience.NewPool].
 func New(cfg Config) *Checker {
-	return &Checker{given: cfg, cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Checker{given: cfg, cfg: cfg}
 }
 
 // Install implements [resilience.Feature].
@@ -75,7 +75,7 @@ func (c *Checker) Install(s *resilience.Setup) error {
 	if err := c.given.check(); err != nil {
 		return err
 	}
-	c.pool = s.Pool()
+	c.pool, c.wake = s.Pool(), make(chan struct{}, 1)
 	c.set(c.given)
 	s.Configure(section, c.prepare)
 	s.Background(section, c.run)
