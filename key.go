@@ -233,10 +233,23 @@ func (p *Pool) holdOf(by HoldBy, h hold, key string) Hold {
 	return Hold{By: by, Reason: h.reason, Since: p.wall(h.since), Until: p.wall(h.until), Key: key}
 }
 
+// unlock lifts what m was held for when nothing was left but keys that were held,
+// if one of them is free by now: sooner than was said then.
+func (m *Model) unlock(ctx context.Context, reason string) {
+	now := m.pool.now()
+	if m.gate.Load() == 0 || !slices.ContainsFunc(m.accesses(), func(by *access) bool { return by.free(now) }) {
+		return
+	}
+	for _, by := range [...]HoldBy{HoldLimit, HoldQuota, HoldCredential} {
+		m.release(ctx, by, reason)
+	}
+}
+
 // pardon gives the keys of models another chance that are held by one of those.
 func (p *Pool) pardon(ctx context.Context, models []*Model, reason string, holders ...HoldBy) {
 	now := p.now()
 	for _, m := range models {
+		defer m.unlock(ctx, reason)
 		for _, by := range m.accesses() {
 			for _, s := range by.spells() {
 				if _, who := s.hold(now); slices.Contains(holders, who) {

@@ -188,6 +188,9 @@ func (a *attempt) answered() {
 	if refused { // it was the provider's trouble, not the keys'
 		p.pardon(a, a.model.siblings(), "another key was answered again", HoldCredential)
 	}
+	for _, m := range a.model.siblings() {
+		m.unlock(a, "a key was answered")
+	}
 }
 
 // Hold returns who holds the model after err, as [Kind.Hold] does, and zero where

@@ -474,3 +474,43 @@ type keyStatus struct {
 }
 
 func (e *keyStatus) Error() string { return e.Code }
+
+// A model that was held because nothing was left but keys that were, is not any
+// more when one of them is free: also if that came sooner than was said.
+func TestAnAnswerLiftsWhatItsKeysWereHeldFor(t *testing.T) {
+	for name, free := range map[string]func(t *testing.T, c *client){
+		"an answer": func(t *testing.T, c *client) {
+			_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Priority: resilience.Critical})
+			require.NoError(t, err)
+		},
+		"a reload": func(t *testing.T, c *client) {
+			require.NoError(t, c.Pool().Reload(t.Context(), []byte(`{"models": [{"id": "m", "provider": "p", "keys": ["a"]}]}`), by))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var fails error = &keyStatus{429, "insufficient_quota", nil}
+				p := newPool(t, stack.New(stack.Config{}), resilience.Models(withKeys("m", "p", "a")))
+				c := newClient(t, p, resilience.BindFunc("m", func(context.Context, string) (string, error) { return "", fails }))
+				m := p.Model("m")
+				for range 4 { // the key is spent for longer and longer
+					_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Priority: resilience.Critical, Attempts: 1})
+					require.ErrorIs(t, err, resilience.QuotaSpent)
+					time.Sleep(time.Minute)
+				}
+				fails = &keyStatus{429, "rate_limit_exceeded", nil}
+				_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Priority: resilience.Critical, Attempts: 1})
+				require.ErrorIs(t, err, resilience.RateLimited)
+				require.False(t, m.Available())
+				fails = nil
+				time.Sleep(time.Second)
+				free(t, c)
+				if name == "a reload" { // which says nothing of limits
+					time.Sleep(time.Minute)
+				}
+				require.Empty(t, m.Holds())
+				require.True(t, m.Available())
+			})
+		})
+	}
+}
