@@ -33,6 +33,7 @@ func TestLimiterMakesCallsWaitForRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limited(t, c.cfg, c.limits, func(r *limitRig) {
 				require.Equal(r, 2, r.limiter.Limit(r.model))
+				require.EqualValues(r, 2, r.model.Capacity())
 				r.fill(1)
 				require.False(r, r.model.Full())
 				r.fill2()
@@ -90,6 +91,7 @@ func TestLimiterOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			limited(t, balance.LimiterConfig{InFlight: 1}, resilience.Limits{}, func(r *limitRig) {
 				var order limitOrder
+				time.Sleep(time.Second) // the clock of the pool does not stand at zero
 				r.fill(1)
 				for i, opts := range c.calls {
 					r.go1(opts, order.note(strconv.Itoa(i)))
@@ -224,6 +226,19 @@ func TestLimiterLetInTooLate(t *testing.T) {
 	})
 }
 
+// Those who wait for a place do not wait for their turns by pace on top.
+func TestLimiterWaitsForWhatIsScarce(t *testing.T) {
+	limited(t, balance.LimiterConfig{InFlight: 1, Wait: time.Second}, resilience.Limits{RequestsPerMinute: 50}, func(r *limitRig) {
+		r.do = limitTakes(100 * time.Millisecond)
+		var order limitOrder
+		for i := range 5 {
+			r.go1(resilience.CallOptions{}, order.note(strconv.Itoa(i)))
+		}
+		r.calls.Wait()
+		require.Equal(r, []string{"0", "1", "2", "3", "4"}, order.list)
+	})
+}
+
 // While there is somewhere else to go, a call does not wait for long.
 func TestLimiterGoesElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -266,6 +281,16 @@ func TestLimiterTenantCap(t *testing.T) {
 	limited(t, balance.LimiterConfig{InFlight: 3, Tenant: 1, Wait: -1}, resilience.Limits{}, func(r *limitRig) {
 		r.go1(resilience.CallOptions{Tenant: "a"}, nil)
 		r.go1(resilience.CallOptions{Tenant: "a"}, func(err error) { require.ErrorContains(r, err, "its tenant is full: 1 under way") })
+	})
+	limited(t, balance.LimiterConfig{Tenant: 1}, resilience.Limits{}, func(r *limitRig) {
+		r.do = func(context.Context, string) (string, error) { return "", resilience.Overloaded }
+		_, err := r.client.Call(r.Context(), "?")
+		require.ErrorIs(r, err, resilience.Overloaded)
+		r.do = limitTakes(time.Second)
+		for range 3 {
+			r.go1(resilience.CallOptions{Tenant: "a"}, nil)
+		}
+		require.EqualValues(r, 1, r.model.InFlight(), "with no other limit, and after a failure")
 	})
 }
 

@@ -171,6 +171,91 @@ func TestLimiterOneCutARoundTrip(t *testing.T) {
 	})
 }
 
+// overload makes n calls at once that the model turns down a second later.
+func (r *limitRig) overload(n int) {
+	r.do = func(ctx context.Context, q string) (string, error) {
+		_, _ = limitTakes(time.Second)(ctx, q)
+		return "", resilience.Overloaded
+	}
+	for range n {
+		r.go1(resilience.CallOptions{}, nil)
+	}
+	r.calls.Wait()
+	r.do = limitTakes(time.Second)
+}
+
+// A limit of four, which is the least, grows when it is in use.
+func TestLimiterGrowsFromTheLeast(t *testing.T) {
+	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {
+		r.overload(5)
+		require.Equal(r, 4, r.limiter.Limit(r.model))
+		r.limitLoad(4, 30*time.Second)
+		require.Greater(r, r.limiter.Limit(r.model), 4)
+	})
+}
+
+// Four that hang at once are too many; fewer say nothing.
+func TestLimiterFewThatHang(t *testing.T) {
+	for n, want := range map[int]int{3: 0, 4: 4} {
+		synctest.Test(t, func(t *testing.T) {
+			limiter := balance.NewLimiter(balance.LimiterConfig{})
+			pool, err := resilience.NewPool(limiter, resilience.Timeouts{Attempt: time.Second})
+			require.NoError(t, err)
+			client, err := resilience.NewClient(pool, resilience.BindFunc("m", limitTakes(time.Hour)))
+			require.NoError(t, err)
+			r := &limitRig{T: t, client: client}
+			for range n {
+				r.go1(resilience.CallOptions{}, func(err error) { require.ErrorIs(t, err, resilience.TimedOut) })
+			}
+			r.calls.Wait()
+			require.Equal(t, want, limiter.Limit(pool.Model("m")), "%d", n)
+		})
+	}
+}
+
+// Limits that were found out last for a window, and over reloads that do not
+// change it.
+func TestLimiterWindow(t *testing.T) {
+	limited(t, balance.LimiterConfig{Window: 10 * time.Second}, resilience.Limits{}, func(r *limitRig) {
+		limit := func(after time.Duration) int {
+			time.Sleep(after)
+			_, err := r.client.Call(r.Context(), "?")
+			require.NoError(r, err)
+			return r.limiter.Limit(r.model)
+		}
+		r.overload(20)
+		require.Equal(r, 14, limit(6*time.Second))
+		require.Zero(r, limit(4*time.Second))
+
+		r.overload(20)
+		reload := func(text string) { require.NoError(r, r.pool.Reload(r.Context(), []byte(text), by)) }
+		reload(`{"limiter": {"queue": 50}}`)
+		require.Equal(r, 14, r.limiter.Limit(r.model))
+		reload(`{"limiter": {"window": "20s"}}`)
+		require.Zero(r, r.limiter.Limit(r.model))
+	})
+}
+
+// Calls that last longer than a sixth of the window are limited by how many there
+// are at once.
+func TestLimiterWindowOfLongCalls(t *testing.T) {
+	for window, want := range map[time.Duration]int{6 * time.Second: 50, time.Minute: 0} {
+		limited(t, balance.LimiterConfig{Window: window}, resilience.Limits{}, func(r *limitRig) {
+			ask := func(n int) {
+				for range n {
+					r.go1(resilience.CallOptions{}, nil)
+					time.Sleep(50 * time.Millisecond)
+				}
+			}
+			r.do = limitTakes(3 * time.Second)
+			ask(50)
+			r.do = func(context.Context, string) (string, error) { return "", resilience.RateLimited }
+			ask(5)
+			require.Equal(r, want, r.limiter.Limit(r.model), window)
+		})
+	}
+}
+
 // So does a burst of rate limits.
 func TestLimiterOneCutOfTheRate(t *testing.T) {
 	limited(t, balance.LimiterConfig{}, resilience.Limits{}, func(r *limitRig) {

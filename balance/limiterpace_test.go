@@ -161,6 +161,7 @@ func TestLimiterWaitsThatDoNotFit(t *testing.T) {
 		want string // "" if it waits
 	}{
 		"it fits":             {},
+		"it just fits":        {cfg: balance.LimiterConfig{Wait: 4 * time.Second}},
 		"Wait":                {balance.LimiterConfig{Wait: 3 * time.Second}, resilience.CallOptions{}, "refused: pacing: 4s until the next request, retry in 4s"},
 		"no waiting":          {balance.LimiterConfig{Wait: -1}, resilience.CallOptions{}, "retry in 4s"},
 		"the call's deadline": {balance.LimiterConfig{}, resilience.CallOptions{Timeout: 2 * time.Second}, "retry in 4s"},
@@ -206,6 +207,23 @@ func TestLimiterCountsThoseAhead(t *testing.T) {
 		r.calls.Wait()
 		require.Len(r, refused, 5, "the last in line, since another tenant came")
 		require.Contains(r, refused[4], "no room within 11s, pacing: 1s until the next request")
+	})
+}
+
+// One that goes first and needs less goes as soon as there is enough for it.
+func TestLimiterWakesForTheNext(t *testing.T) {
+	limited(t, balance.LimiterConfig{}, resilience.Limits{TokensPerMinute: 6000}, func(r *limitRig) {
+		r.do = limitTakes(0)
+		start := time.Now()
+		ask := func(want time.Duration, opts resilience.CallOptions) {
+			r.go1(opts, func(err error) {
+				require.NoError(r, err)
+				require.Equal(r, want, time.Since(start))
+			})
+		}
+		ask(0, resilience.CallOptions{Tokens: 600}) // all that there is
+		ask(6*time.Second, resilience.CallOptions{Tokens: 500, Priority: resilience.Low})
+		ask(time.Second, resilience.CallOptions{Tokens: 100, Priority: resilience.High})
 	})
 }
 

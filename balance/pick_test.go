@@ -250,6 +250,75 @@ func TestLatencyDecides(t *testing.T) {
 	}
 }
 
+// A latency that is not confirmed counts for less and less: what it outweighs at
+// first, it does not later.
+func TestLatenciesFade(t *testing.T) {
+	for _, c := range []struct {
+		after  time.Duration
+		weight float64 // of the slow one, which takes four times as long
+		want   string
+	}{
+		{0, 3.5, "fast"},
+		{0, 4.5, "slow"},
+		{10 * time.Second, 1.4, "fast"},
+		{10 * time.Second, 2, "slow"},
+		{time.Minute, 1.1, "slow"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, balance.Config{}, resilience.ModelInfo{ID: "slow", Weight: c.weight}, resilience.ModelInfo{ID: "fast"})
+			w.takes["slow"], w.takes["fast"] = 4*time.Second, time.Second
+			var both sync.WaitGroup
+			for id, takes := range w.takes {
+				both.Go(func() {
+					time.Sleep(4*time.Second - takes)
+					_, err := w.Pin(id).Call(t.Context(), "")
+					require.NoError(t, err)
+				})
+			}
+			both.Wait()
+			time.Sleep(c.after)
+			require.Equal(t, c.want, w.order(1), "%v later, %v", c.after, c.weight)
+		})
+	}
+}
+
+// A failure now and then, which holds nothing back, still tips the scales.
+func TestSingleFailuresCount(t *testing.T) {
+	for _, a := range []balance.Algorithm{balance.LeastInFlight, balance.LeastLatency, balance.TwoChoices} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, balance.Config{Algorithm: a}, names("good", "bad")...)
+			w.takes["good"], w.takes["bad"] = time.Second, time.Second
+			for range 5 {
+				for id := range w.takes {
+					_, err := w.Pin(id).Call(t.Context(), "")
+					require.NoError(t, err)
+				}
+			}
+			w.fail["bad"] = 1
+			_, err := w.Pin("bad").Call(t.Context(), "")
+			require.Error(t, err)
+			w.fail["bad"] = 0
+			require.Equal(t, map[string]int{"good": 3}, w.spread(resilience.CallOptions{}, 3), a)
+		})
+	}
+}
+
+// A model is known as soon as it was called often enough.
+func TestLeastLatencySoonKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, balance.Config{Algorithm: balance.LeastLatency}, names("slow", "fast")...)
+		w.takes["slow"], w.takes["fast"] = 20*time.Millisecond, 10*time.Millisecond
+		w.spread(resilience.CallOptions{}, 1)
+		for range 3 {
+			for id := range w.takes {
+				_, err := w.Pin(id).Call(t.Context(), "")
+				require.NoError(t, err)
+			}
+		}
+		require.Equal(t, map[string]int{"fast": 20}, w.spread(resilience.CallOptions{}, 20))
+	})
+}
+
 // Least latency sends all calls to the fastest as long as it has room, and
 // notices by its load when it has not, before its median shows it.
 func TestLeastLatencyNoticesQueues(t *testing.T) {

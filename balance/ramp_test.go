@@ -2,6 +2,8 @@ package balance_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,5 +241,16 @@ func TestAPoolStartsAtOnce(t *testing.T) {
 			}
 		}
 		near(t, 0.5, n, a, "a")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "config.json")
+		require.NoError(t, os.WriteFile(path, []byte(fourModels), 0o600))
+		pool, err := resilience.NewPool(resilience.ConfigFile(path, -1), balance.New(balance.Config{}))
+		require.NoError(t, err)
+		client, err := resilience.NewClient(pool, resilience.BindProvider("p",
+			func(_ context.Context, m *resilience.Model, _ string) (string, error) { return m.ID(), nil }))
+		require.NoError(t, err)
+		w := &world{Client: client, t: t}
+		require.Len(t, w.spread(resilience.CallOptions{Affinity: "x"}, 40), 1, "none is passed over for being new")
 	})
 }

@@ -64,3 +64,11 @@ func TestSpillToNobody(t *testing.T) {
 	at, _ = spill([]group{empty, empty}, 0.5, 0.9)
 	require.Equal(t, -1, at)
 }
+
+// What can take all calls alone is not in panic, whatever part of it is held.
+func TestSpillWithoutPanic(t *testing.T) {
+	_, held := spill([]group{{total: 100, usable: 75, room: 75}}, .8, .5)
+	require.False(t, held)
+	_, held = spill([]group{{total: 100, usable: 70, room: 70}}, .8, .5)
+	require.True(t, held)
+}

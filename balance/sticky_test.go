@@ -89,6 +89,19 @@ func TestAffinityIsBounded(t *testing.T) {
 	})
 }
 
+// Calls that wait at a model are load.
+func TestAffinityCountsWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, balance.Config{}, names("a", "b")...)
+		home := homes(w, 1)
+		m := w.Pool().Model(home[0])
+		m.Queue(10)
+		require.NotEqual(t, home, homes(w, 1))
+		m.Queue(-10)
+		require.Equal(t, home, homes(w, 1))
+	})
+}
+
 func TestAffinityWhereTwoChoicesDecide(t *testing.T) {
 	for algorithm, sticky := range map[balance.Algorithm]bool{
 		balance.TwoChoices: true, balance.Regional: true, balance.Priority: true, balance.RoundRobin: false, balance.LeastInFlight: false,
