@@ -722,7 +722,7 @@ func byHand(v *view, bad func(string, ...any)) {
 	for _, o := range v.orders {
 		until := o.until
 		for _, later := range v.orders {
-			if later.model == o.model && later.at > o.at && (later.kind == "restore" && o.kind == drain || o.kind == isolate && (later.kind == reset || later.kind == "close" || later.kind == openHand)) {
+			if later.model == o.model && later.at > o.at && ((later.kind == "restore" || later.kind == drain) && o.kind == drain || o.kind == isolate && (later.kind == reset || later.kind == "close" || later.kind == openHand)) {
 				until = min(until, later.at)
 			}
 		}

@@ -156,7 +156,7 @@ func withinBlast(v *view, bad func(string, ...any)) {
 		hit := map[int]bool{}
 		for _, other := range v.days {
 			strikes := slices.ContainsFunc(told, func(a toldAttempt) bool { // it has not ended for its share
-				return a.faulted && a.begin >= d.begin && a.begin < other.end && other.of(a.model)
+				return a.faulted && a.begin >= d.begin && a.begin < other.end && other.of(a.model) && !d.of(a.model)
 			})
 			if other == d || other.err == nil && other.begin <= d.begin && d.begin < other.end && strikes {
 				for _, m := range other.models {

@@ -324,6 +324,7 @@ func ownKeys(v *view, bad func(string, ...any)) {
 			own = c.plan.opts.Key
 		}
 		keys, just := v.keysOf(a.model, a.begin)
+		just = just || v.struck[visitPlace{a.call, a.model}] // late: by the keys that there were
 		switch {
 		case own != "":
 			if a.key != own {

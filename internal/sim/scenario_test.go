@@ -101,7 +101,7 @@ func (s *scenario) drawModels(r *rand.Rand) {
 	for i := range n {
 		m := modelPlan{slots: spread * (1 + r.IntN(4)), mean: between(r, 300*time.Millisecond, 1500*time.Millisecond)}
 		if tight {
-			m.slots, m.mean = 1+r.IntN(2), between(r, time.Second, 3*time.Second)
+			m.slots, m.mean = 1+r.IntN(2), between(r, time.Second, 2*time.Second) // more would be late by chance
 		}
 		m.ID = fmt.Sprintf("m%d", i)
 		if chance(r, .3) {
