@@ -96,3 +96,21 @@ func TestStretch(t *testing.T) {
 		require.Equal(t, 20*time.Second, time.Since(start))
 	})
 }
+
+// What is only reported is measured by the longer bound, too.
+func TestStretchObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context, string) (string, error) {
+			time.Sleep(12 * time.Second)
+			return "", nil
+		}
+		for stretch, want := range map[float64]int{1.5: 0, 1.1: 1} {
+			p := newPool(t, &lessening{stretch: stretch}, resilience.Timeouts{Attempt: 10 * time.Second, ObserveOnly: true})
+			warnings := p.Subscribe(10, resilience.EventWarning)
+			_, err := newClient(t, p, resilience.BindFunc("a", slow)).Call(t.Context(), "")
+			require.NoError(t, err)
+			require.Len(t, warnings.C, want)
+			warnings.Close()
+		}
+	})
+}

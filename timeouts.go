@@ -240,7 +240,7 @@ func (t *timeouts) would(a *attempt, took time.Duration) {
 			took = n.firstChunk
 		}
 	}
-	if bound > 0 && took > bound {
+	if bound, cause = a.call.stretched(bound, cause); bound > 0 && took > bound {
 		a.pool.Emit(a, Event{Kind: EventWarning, Model: a.model, Duration: took, Reason: cause.Error(), Would: true})
 	}
 }
