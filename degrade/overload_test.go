@@ -200,3 +200,12 @@ func TestReserve(t *testing.T) {
 		}, fallback.New(fallback.Config{}))
 	}
 }
+
+// One place is room for one call.
+func TestReserveOfOne(t *testing.T) {
+	degraded(t, degrade.Config{Reserve: 0.1}, []resilience.ModelInfo{{ID: "a", Limits: resilience.Limits{Concurrency: 1}}}, func(r *rig) {
+		require.NoError(r, r.ask(resilience.Critical))
+		time.Sleep(time.Second)
+		require.NoError(r, r.ask(resilience.Normal))
+	})
+}

@@ -44,7 +44,7 @@ func (r *room) crowded(p *resilience.Pool, now int64, class int, reserve float64
 	if size == 0 {
 		return false
 	}
-	kept := int64(math.Ceil(reserve * float64(size) * share))
+	kept := min(int64(math.Ceil(reserve*float64(size)*share)), size-1) // nobody is kept out of what is empty
 	if r.busy.Load() >= size-kept {
 		return true
 	}
