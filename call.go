@@ -118,6 +118,10 @@ func (c *Call) Tenant() string {
 	return c.opts.Tenant
 }
 
+// Asked returns the name or ID of the model that the call is restricted to, with what
+// may stand in for it, by [CallOptions].Model or [Client.Pin]; "" if any will do.
+func (c *Call) Asked() string { return c.table.name }
+
 // Affinity returns Options().Affinity.
 func (c *Call) Affinity() string {
 	if c.opts == nil {
@@ -171,8 +175,18 @@ func (c *Call) Remaining() int {
 // PreferCheaper makes the call go to the cheapest of the models that it may go to,
 // whatever their tiers, as long as there is one with a price: of several that cost
 // the same the picker chooses. Compared is what four million tokens cost, three of
-// them input. For feature authors.
-func (c *Call) PreferCheaper() { c.record().thrifty = true }
+// them input. It reports whether there is a choice. For feature authors.
+func (c *Call) PreferCheaper() bool {
+	c.record().thrifty = true
+	least, most := math.Inf(1), 0.0
+	for _, e := range c.table.entries {
+		if c.usable(e, true) {
+			price := e.model.bulkPrice()
+			least, most = min(least, price), max(most, price)
+		}
+	}
+	return least < most
+}
 
 // Clock returns the call's latest reading of the pool's clock. After an attempt
 // it is the attempt's end, so that layers need not read the clock again.

@@ -9,6 +9,7 @@ type table struct {
 	entries []entry           // by tier, then in the order of binding
 	tiers   []int             // where each tier ends
 	only    map[string]*table // by name and by ID
+	name    string            // that calls are restricted to, or ""
 }
 
 // stem is what all parts of a table share.
@@ -60,7 +61,7 @@ func newTable(of stem, models []*Model) *table {
 func (t *table) under(name string, e entry) {
 	sub := t.only[name]
 	if sub == nil {
-		sub = &table{stem: t.stem}
+		sub = &table{stem: t.stem, name: name}
 		t.only[name] = sub
 	}
 	sub.entries = append(sub.entries, e)
@@ -85,7 +86,7 @@ func (t *table) one(id string) *table {
 	}
 	for _, e := range sub.entries {
 		if e.model.id == id {
-			return &table{stem: t.stem, entries: []entry{e}, tiers: []int{1}}
+			return &table{stem: t.stem, entries: []entry{e}, tiers: []int{1}, name: id}
 		}
 	}
 	return nil
@@ -102,7 +103,7 @@ func (t *table) restrict(model string, fallbacks []string, named bool) (sub *tab
 	if len(fallbacks) == 0 {
 		return sub, ""
 	}
-	all := &table{stem: t.stem, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers)}
+	all := &table{stem: t.stem, entries: slices.Clone(sub.entries), tiers: slices.Clone(sub.tiers), name: model}
 	for _, name := range fallbacks {
 		more := t.only[name]
 		if more == nil {

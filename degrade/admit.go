@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -17,10 +16,7 @@ func (d *Controller) admit(ctx context.Context, c *resilience.Call, next resilie
 	if s.until != 0 {
 		s = d.at(ctx, start)
 	}
-	class, g := classOf(c.Options().Priority), d.gauge
-	if model := c.Options().Model; model != "" {
-		g = d.counted(model)
-	}
+	class, g := classOf(c.Options().Priority), d.counted(c.Asked())
 	err := d.refuse(ctx, s, g, class, start)
 	switch {
 	case err != nil:
@@ -37,6 +33,13 @@ func (d *Controller) admit(ctx context.Context, c *resilience.Call, next resilie
 		d.failed(c, g, err)
 	} else if g.shedding.Load() {
 		g.served.Add(1)
+	}
+	if err == nil && c.Running() {
+		c.OnEnd(func(err error) {
+			if err != nil && says(c, c.Options(), err) == fault { // a reader who leaves was served
+				g.fail(int64(d.pool.Now()))
+			}
+		})
 	}
 	if s.timed && (err == nil || resilience.KindOf(err) != resilience.Rejected && resilience.KindOf(err) != resilience.Canceled) {
 		now := int64(c.Clock())
@@ -85,13 +88,18 @@ func (d *Controller) second() int64 { return int64((0.75 + d.pool.Rand()/2) * fl
 
 // reject returns the error to refuse a call with, nil if that is only said.
 func (d *Controller) reject(ctx context.Context, s *standing, after int64, reason string) error {
-	err := resilience.Reject(reason, time.Duration(after))
+	err := refusal{resilience.Reject(reason, time.Duration(after))}
 	d.pool.Emit(ctx, resilience.Event{Kind: resilience.EventReject, Err: err, Reason: reason, Would: s.observe})
 	if s.observe {
 		return nil
 	}
 	return err
 }
+
+// refusal is an error of this package, also where it is that of a call within a call.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
 
 // lessen carries a call through that is degraded.
 func (d *Controller) lessen(ctx context.Context, c *resilience.Call, next resilience.Handler, s *standing) error {
@@ -101,11 +109,8 @@ func (d *Controller) lessen(ctx context.Context, c *resilience.Call, next resili
 	if c.Reduce(l.step.Reduce) {
 		c.Degrade(level, "reduced")
 	}
-	if l.step.Cheaper {
-		c.PreferCheaper()
-		if d.choices.differ(d.pool, int64(c.Clock())) {
-			c.Degrade(level, "cheaper")
-		}
+	if l.step.Cheaper && c.PreferCheaper() {
+		c.Degrade(level, "cheaper")
 	}
 	if l.step.Timeouts != 1 {
 		c.Stretch(l.step.Timeouts)
@@ -146,6 +151,9 @@ func says(c *resilience.Call, o resilience.CallOptions, err error) int {
 	case resilience.Invalid, resilience.TooLong, resilience.Filtered, resilience.Malformed:
 		return service
 	case resilience.Rejected:
+		if _, ok := errors.AsType[refusal](err); ok {
+			return nothing
+		}
 		if o.Key != "" || len(o.Require) > 0 && c.Attempt() == 0 {
 			return nothing // nobody can do what it requires, or its own key cannot
 		}
@@ -156,31 +164,4 @@ func says(c *resilience.Call, o resilience.CallOptions, err error) int {
 	default:
 	}
 	return fault
-}
-
-// choices is whether there are models of different prices, as it was up to a second
-// ago.
-type choices struct {
-	next  atomic.Int64
-	there atomic.Bool
-}
-
-func (h *choices) differ(p *resilience.Pool, now int64) bool {
-	next := h.next.Load()
-	if now < next || !h.next.CompareAndSwap(next, now+int64(time.Second)) {
-		return h.there.Load()
-	}
-	there, first := false, -1.0
-	for _, m := range p.Models() {
-		dollars, ok := m.Info().Price.Cost(resilience.Usage{Input: 3e6, Output: 1e6})
-		if !ok {
-			dollars = -2
-		}
-		if first == -1 {
-			first = dollars
-		}
-		there = there || dollars != first
-	}
-	h.there.Store(there)
-	return there
 }

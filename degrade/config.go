@@ -59,7 +59,7 @@ type Config struct {
 
 	// Reserve is the part of the room at models that normal calls leave to high and
 	// critical ones, if such have come within a minute; low calls leave twice as
-	// much. It goes by what is known of models' capacity, and is off: a limiter
+	// much, but none are kept out of models that are idle. It goes by what is known of models' capacity, and is off: a limiter
 	// gives room by priority, and wastes none. It is for pools without one, or
 	// where what is critical should not wait.
 	Reserve float64 `json:"reserve" max:"0.5"`

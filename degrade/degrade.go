@@ -18,8 +18,9 @@
 // The part of the capacity that is left is the sum of weight × ramp of the models
 // that nothing holds, over the weights of all that are not drained by hand; with
 // none of those, nothing is left. The error rate is that of calls, after all their
-// attempts: failures that fallback makes good are none, nor is what is the caller's
-// doing. Refusals by this package are no errors either.
+// attempts, and of streams to their ends: failures that fallback makes good are none,
+// nor is what is the caller's doing. Refusals by this package are no errors either,
+// nor what comes of them to the call that a refused one is made within.
 //
 // Levels are assessed within [resilience.Pool.Run]. Without it the level is None, but
 // for overrides; the throttle and the reserve need nothing. What a caller's
@@ -42,14 +43,13 @@ import (
 // the section "degrade". A reload changes settings in place, and no level. Its
 // methods may be called from any number of goroutines.
 type Controller struct {
-	given   Config
-	pool    *resilience.Pool
-	now     atomic.Pointer[standing]
-	gauge   *gauge   // of calls that name no model
-	named   sync.Map // others, by the name: a model that is gone must not cost the calls of others
-	room    room
-	took    window.Histogram // calls, where a step has a limit of times
-	choices choices
+	given Config
+	pool  *resilience.Pool
+	now   atomic.Pointer[standing]
+	gauge *gauge   // of calls that name no model, nor are pinned to one
+	named sync.Map // others, by the name: a model that is gone must not cost the calls of others
+	room  room
+	took  window.Histogram // calls, where a step has a limit of times
 
 	mu        sync.Mutex // of what follows; held for moments
 	cfg       Config

@@ -3,6 +3,7 @@ package degrade
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -42,7 +43,7 @@ func (l *lessened) enabled(feature string) bool {
 		return true
 	}
 	if len(feature) > maxName {
-		feature = feature[:maxName]
+		feature = strings.ToValidUTF8(feature[:maxName], "")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
