@@ -1,6 +1,7 @@
 package degrade
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -54,8 +55,12 @@ func (d *Controller) burning(r *rules) (x float64) {
 
 // left is the part of the capacity that is left.
 func left(p *resilience.Pool) float64 {
+	models := p.Models()
+	if len(models) == 0 {
+		return 1 // no client has told of one yet
+	}
 	var usable, whole float64
-	for _, m := range p.Models() {
+	for _, m := range models {
 		switch m.Status() {
 		case resilience.Maintenance:
 			continue
@@ -85,15 +90,18 @@ func (d *Controller) watch(ctx context.Context) error {
 	d.mu.Unlock()
 	timer := time.NewTimer(time.Duration(interval))
 	defer timer.Stop()
+	defer d.change(context.WithoutCancel(ctx), func() string {
+		d.ladder = ladder{}
+		if ctx.Err() == nil {
+			return "assessing has failed"
+		}
+		return "Pool.Run has ended"
+	})
 	for {
 		select {
 		case <-timer.C:
 			timer.Reset(time.Duration(d.assess(ctx)))
 		case <-ctx.Done():
-			d.change(context.WithoutCancel(ctx), func() string {
-				d.ladder = ladder{}
-				return "Pool.Run has ended"
-			})
 			return nil
 		}
 	}
@@ -115,14 +123,6 @@ func (d *Controller) assess(ctx context.Context) (wait int64) {
 		return r.interval
 	}
 	x := d.sample(r, now, since)
-	var reason string
-	d.mu.Lock()
-	reason = d.ladder.step(r, x, min(dt, 2*r.interval))
-	d.mu.Unlock()
-	if reason != "" {
-		d.change(ctx, func() string { return reason })
-	} else {
-		d.current(ctx)
-	}
+	d.change(ctx, func() string { return cmp.Or(d.ladder.step(r, x, min(dt, 2*r.interval)), d.noticed()) })
 	return r.interval
 }

@@ -1,6 +1,7 @@
 package degrade_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -85,6 +86,42 @@ func TestReload(t *testing.T) {
 		require.Zero(r, r.asks(1, resilience.High))
 		require.NoError(r, reload(`{"degrade": {"levels": {"minimal": {}, "moderate": {}, "severe": {}, "emergency": {}}}}`))
 		time.Sleep(time.Minute)
-		require.Equal(r, "emergency → none: its limits are gone", r.changes()[0])
+		require.Equal(r, []string{
+			"emergency → none: a reload", "none → emergency: a reload", "emergency → none: its limits are gone",
+		}, r.changes())
 	})
+}
+
+// What a reload begins or ends is told.
+func TestReloadOfObserveOnly(t *testing.T) {
+	degraded(t, degrade.Config{ObserveOnly: true}, ids("a"), func(r *rig) {
+		r.override(degrade.Severe, time.Hour)
+		require.NoError(r, r.pool.Reload(r.Context(), []byte(`{"degrade": {"observeOnly": false, "throttle": 3}}`), by))
+		require.Equal(r, degrade.Severe, r.controller.Level())
+		require.Equal(r, []string{"none → severe: override by a test: to see (would)", "none → severe: a reload"}, r.changes())
+	})
+}
+
+type onDegrade func()
+
+func (f onDegrade) Install(s *resilience.Setup) error {
+	s.Observe(func(context.Context, resilience.Event) { f() }, resilience.EventDegrade)
+	return nil
+}
+
+// Who is told of a change may use the pool.
+func TestReloadTellsOutsideOfLocks(t *testing.T) {
+	var r *rig
+	told := 0
+	degraded(t, degrade.Config{}, ids("a"), func(rig *rig) {
+		r = rig
+		r.override(degrade.Severe, time.Minute)
+		time.Sleep(time.Minute)
+		require.NoError(r, r.pool.Reload(r.Context(), []byte(`{"degrade": {"throttle": 3}}`), by))
+		require.NoError(r, r.ask(resilience.Low))
+		require.Equal(r, 2, told)
+	}, onDegrade(func() {
+		r.with(resilience.Hooks[string, string]{})
+		told++
+	}))
 }

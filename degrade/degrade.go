@@ -17,7 +17,7 @@
 //
 // The part of the capacity that is left is the sum of weight × ramp of the models
 // that nothing holds, over the weights of all that are not drained by hand; with
-// none of those, nothing is left. The error rate is that of calls, after all their
+// all drained nothing is left, and of a pool without models all. The error rate is that of calls, after all their
 // attempts, and of streams to their ends: failures that fallback makes good are none,
 // nor is what is the caller's doing. Refusals by this package are no errors either,
 // nor what comes of them to the call that a refused one is made within.
@@ -31,6 +31,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -56,8 +57,9 @@ type Controller struct {
 	rules     *rules
 	overrides []*override // the latest last
 	ladder    ladder
-	watched   int64 // when the latest assessment was
-	doubted   int64 // until when samples are not to be believed
+	told      *standing // by the latest event
+	watched   int64     // when the latest assessment was
+	doubted   int64     // until when samples are not to be believed
 }
 
 // standing is what is in effect.
@@ -83,7 +85,8 @@ func (d *Controller) Install(s *resilience.Setup) error {
 		return err
 	}
 	d.pool, d.rules = s.Pool(), d.given.rules()
-	d.now.Store(&standing{rules: d.rules})
+	d.told = &standing{rules: d.rules}
+	d.now.Store(d.told)
 	s.Wrap(resilience.LayerAdmit, func(_ *resilience.Model, next resilience.Handler) resilience.Handler {
 		return func(ctx context.Context, c *resilience.Call) error { return d.admit(ctx, c, next) }
 	})
@@ -101,17 +104,24 @@ func (d *Controller) String() string {
 
 // Level returns the level in effect.
 func (d *Controller) Level() Level {
-	if s := d.current(context.Background()); s != nil && !s.observe {
-		return s.level
+	if s := d.current(context.Background()); s != nil {
+		return s.effective()
 	}
 	return None
+}
+
+func (s *standing) effective() Level {
+	if s.observe {
+		return None
+	}
+	return s.level
 }
 
 // Enabled reports whether an optional feature of the service is on, outside of any
 // call.
 func (d *Controller) Enabled(feature string) bool {
 	s := d.current(context.Background())
-	return s == nil || s.observe || s.steps[s.level].enabled(feature)
+	return s == nil || s.steps[s.effective()].enabled(feature)
 }
 
 // current is what is in effect now, or nil without a pool.
@@ -130,31 +140,42 @@ func (d *Controller) at(ctx context.Context, now int64) *standing {
 	if s.until == 0 || now < s.until {
 		return s
 	}
-	d.change(ctx, func() string { return "an override ran out" })
+	d.change(ctx, d.noticed)
 	return d.now.Load()
+}
+
+// noticed is why something changes that nobody changes now. The caller has d.mu.
+func (d *Controller) noticed() (reason string) {
+	if d.told.rules != d.rules {
+		return "a reload"
+	}
+	return "an override ran out"
 }
 
 // change changes what is in effect, for a reason, and tells of it.
 func (d *Controller) change(ctx context.Context, edit func() (reason string)) {
 	d.mu.Lock()
 	reason := edit()
-	was, next := d.now.Load(), &standing{rules: d.rules, level: d.ladder.level}
+	was, next := d.told, &standing{rules: d.rules, level: d.ladder.level}
 	if o := d.prevailing(int64(d.pool.Now())); o != nil {
 		next.level, next.until = o.level, o.until
 	}
 	d.now.Store(next)
+	d.told = next
 	d.mu.Unlock()
-	if was.level == next.level {
+	from, to, would := was.level, next.level, next.observe
+	if was.observe != next.observe {
+		from, to, would = was.effective(), next.effective(), false
+	}
+	if from == to {
 		return
 	}
-	d.pool.Emit(ctx, resilience.Event{
-		Kind: resilience.EventDegrade, From: was.level.String(), To: next.level.String(), Reason: reason, Would: next.observe,
-	})
-	log, attrs := d.pool.Log().InfoContext, []any{"from", was.level.String(), "to", next.level.String(), "reason", reason}
-	if next.level > was.level {
+	d.pool.Emit(ctx, resilience.Event{Kind: resilience.EventDegrade, From: from.String(), To: to.String(), Reason: reason, Would: would})
+	log, attrs := d.pool.Log().InfoContext, []any{"from", from.String(), "to", to.String(), "reason", reason}
+	if to > from {
 		log = d.pool.Log().WarnContext
 	}
-	if next.observe {
+	if would {
 		attrs = append(attrs, "observeOnly", true)
 	}
 	log(ctx, "degradation", attrs...)
@@ -169,10 +190,10 @@ func (d *Controller) prepare(raw json.RawMessage) (func(), error) {
 		}
 	}
 	return func() {
-		d.change(context.Background(), func() string {
-			d.cfg, d.rules = cfg, cfg.rules()
-			return "a reload"
-		})
+		d.mu.Lock()
+		d.cfg, d.rules = cfg, cfg.rules()
+		d.now.Store(&standing{rules: d.rules, level: d.now.Load().level, until: math.MinInt64}) // told by who looks: the pool is locked
+		d.mu.Unlock()
 		names := map[string]bool{}
 		for _, m := range d.pool.Models() {
 			names[m.ID()], names[m.Name()] = true, true

@@ -3,6 +3,7 @@ package degrade_test
 import (
 	"context"
 	"math"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -334,4 +335,41 @@ func TestManyModels(t *testing.T) {
 		require.Equal(r, "none → moderate: available 0.5 < 0.6", r.changes()[0])
 	})
 	require.InDelta(t, 60, samples, 1, "constant work")
+}
+
+// A pool that no client has told of a model yet is not out.
+func TestNoModelsYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := degrade.New(degrade.Config{})
+		pool, err := resilience.NewPool(c)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- pool.Run(ctx) }()
+		time.Sleep(time.Minute)
+		level := c.Level()
+		cancel()
+		require.NoError(t, <-done)
+		require.Equal(t, degrade.None, level)
+	})
+}
+
+// When Run ends while assessing has failed, no level stays.
+func TestRunEndsAfterBurn(t *testing.T) {
+	dead := false
+	cfg := degrade.Config{Levels: map[string]degrade.Step{"severe": {Burn: 1}}, Burn: func() float64 {
+		if dead {
+			runtime.Goexit()
+		}
+		return 10
+	}}
+	degraded(t, cfg, ids("a"), func(r *rig) {
+		stop := r.run()
+		time.Sleep(29500 * time.Millisecond)
+		require.Equal(r, degrade.Severe, r.controller.Level())
+		dead = true
+		time.Sleep(time.Second)
+		stop()
+		require.Equal(r, degrade.None, r.controller.Level())
+	})
 }
