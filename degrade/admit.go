@@ -37,7 +37,7 @@ func (d *Controller) admit(ctx context.Context, c *resilience.Call, next resilie
 	if err == nil && c.Running() {
 		c.OnEnd(func(err error) {
 			if err != nil && says(c, c.Options(), err) == fault { // a reader who leaves was served
-				g.fail(int64(d.pool.Now()))
+				g.counts.Add(int64(d.pool.Now()), countBroken, 1)
 			}
 		})
 	}

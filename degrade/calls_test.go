@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,45 @@ func TestBrokenStreams(t *testing.T) {
 		require.Greater(t, c.Level(), degrade.Minimal)
 		cancel()
 		require.NoError(t, <-done)
+	})
+}
+
+// Streams that break together are no reason to turn away calls, which are served.
+func TestBrokenStreamsAreNotThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool, err := resilience.NewPool(degrade.New(degrade.Config{}), resilience.Models(ids("a")...))
+		require.NoError(t, err)
+		down := make(chan struct{})
+		client, err := resilience.NewClient(pool, resilience.BindStream("a",
+			func(context.Context, string) iter.Seq2[string, error] {
+				return func(yield func(string, error) bool) {
+					if yield("one", nil) {
+						<-down
+						yield("", resilience.Unreachable)
+					}
+				}
+			}, resilience.StreamHooks[string, string]{}))
+		require.NoError(t, err)
+		var readers sync.WaitGroup
+		begin := func() {
+			stream, err := client.Call(t.Context(), "?")
+			require.NoError(t, err)
+			readers.Go(func() {
+				for range stream.All() {
+				}
+			})
+		}
+		for range 200 {
+			begin()
+		}
+		time.Sleep(time.Minute)
+		close(down)
+		readers.Wait()
+		for range 100 {
+			begin()
+			time.Sleep(10 * time.Millisecond)
+		}
+		readers.Wait()
 	})
 }
 

@@ -25,6 +25,7 @@ const (
 	countFailed  = classes + iota // calls that could not be served
 	countShed                     // refused by the throttle
 	countNeutral                  // that say nothing
+	countBroken                   // streams that were served until they broke
 	counters
 )
 
@@ -87,15 +88,15 @@ func (g *gauge) flush(now int64) {
 
 // sums are calls of a window.
 type sums struct {
-	class                 [classes]int64
-	failed, shed, neutral int64
+	class                         [classes]int64
+	failed, shed, neutral, broken int64
 }
 
 func (g *gauge) sum(now int64, over time.Duration) (s sums) {
 	g.flush(now)
-	n := g.counts.Sum(now, int64(over), countFailed, countShed, countNeutral, 0, 1, 2, 3)
-	s.failed, s.shed, s.neutral = n[0], n[1], n[2]
-	copy(s.class[:], n[3:])
+	n := g.counts.Sum(now, int64(over), countFailed, countShed, countNeutral, countBroken, 0, 1, 2, 3)
+	s.failed, s.shed, s.neutral, s.broken = n[0], n[1], n[2], n[3]
+	copy(s.class[:], n[4:])
 	return s
 }
 
@@ -178,5 +179,5 @@ func (g *gauge) fail(now int64) {
 func (g *gauge) errors(now, since int64) (failed, asked int64) {
 	s := g.sum(now, time.Duration(min(int64(errorWindow), now-since)))
 	asked = max(s.asked()-s.shed, 0)
-	return min(s.failed, asked), asked
+	return min(s.failed+s.broken, asked), asked
 }
