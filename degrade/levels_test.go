@@ -356,9 +356,9 @@ func TestNoModelsYet(t *testing.T) {
 
 // When Run ends while assessing has failed, no level stays.
 func TestRunEndsAfterBurn(t *testing.T) {
-	dead := false
+	var dead atomic.Bool
 	cfg := degrade.Config{Levels: map[string]degrade.Step{"severe": {Burn: 1}}, Burn: func() float64 {
-		if dead {
+		if dead.Load() {
 			runtime.Goexit()
 		}
 		return 10
@@ -367,7 +367,7 @@ func TestRunEndsAfterBurn(t *testing.T) {
 		stop := r.run()
 		time.Sleep(29500 * time.Millisecond)
 		require.Equal(r, degrade.Severe, r.controller.Level())
-		dead = true
+		dead.Store(true)
 		time.Sleep(time.Second)
 		stop()
 		require.Equal(r, degrade.None, r.controller.Level())
