@@ -46,6 +46,10 @@ type incident struct {
 	stop   func()        // of the attempt under way, or nil
 	ends   time.Duration // at the latest
 
+	at    time.Duration // to look at it
+	place int           // in the queue, or nowhere
+	ready bool          // for an attempt, and in line
+
 	by   resilience.HoldBy // who held it, in a trial
 	free bool              // nobody does now
 

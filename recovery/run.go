@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,46 +18,41 @@ import (
 // A keeper is one run of the background work.
 type keeper struct {
 	*Recoverer
-	ctx     context.Context //nolint:containedctx // of the run
-	list    []*incident
-	of      map[*resilience.Model]*incident
-	scratch []*incident
-	now     time.Duration // of the latest pass
-	wg      sync.WaitGroup
+	ctx   context.Context //nolint:containedctx // of the run
+	of    map[*resilience.Model]*incident
+	queue queue
+	ready []*incident   // in line for an attempt; who is not ready any more, too
+	under []*incident   // attempts
+	now   time.Duration // of the latest pass
+	wg    sync.WaitGroup
+
+	seen       *plan  // by all incidents
+	generation uint64 // of the pool, the same
 }
 
 func (r *Recoverer) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	k := &keeper{Recoverer: r, ctx: ctx, of: map[*resilience.Model]*incident{}}
+	k := &keeper{Recoverer: r, ctx: ctx, of: map[*resilience.Model]*incident{}, now: r.pool.Now()}
 	defer k.end()
 	defer cancel()
 	r.inbox.begin()
 	for _, m := range r.pool.Models() {
 		k.visit(m, changed)
+		k.place(k.of[m])
 	}
 	for ctx.Err() == nil {
 		k.pass()
-		k.sleep(r.inbox.wake, k.wait())
-		if n := len(k.list); n > many { // take what comes together
-			k.sleep(nil, time.Duration(n)*eachModel)
-		}
+		k.sleep()
 	}
 	return nil
 }
 
-// A pass over many models takes a while: there are no more than it takes a
-// twentieth of the time for.
-const (
-	many      = 100
-	eachModel = 4 * time.Microsecond
-)
-
-// sleep waits for a time, or until it is woken.
-func (k *keeper) sleep(wake <-chan struct{}, d time.Duration) {
-	wait := time.NewTimer(d)
+// sleep waits until there is something to do.
+func (k *keeper) sleep() {
+	wait := time.NewTimer(k.wait())
 	defer wait.Stop()
 	select {
-	case <-wake:
+	case <-k.inbox.wake:
 	case <-wait.C:
 	case <-k.ctx.Done():
 	}
@@ -66,8 +62,8 @@ func (k *keeper) sleep(wake <-chan struct{}, d time.Duration) {
 // traffic at once: nobody is there to give it step by step.
 func (k *keeper) end() {
 	k.wg.Wait()
-	models := make([]*resilience.Model, 0, len(k.list))
-	for _, i := range k.list {
+	models := make([]*resilience.Model, 0, len(k.of))
+	for _, i := range k.of {
 		i.watch.tally.Store(nil)
 		i.watch.entry.Store(0)
 		models = append(models, i.model)
@@ -78,58 +74,56 @@ func (k *keeper) end() {
 // pass does what there is to do.
 func (k *keeper) pass() {
 	order, what, reports := k.inbox.take()
+	k.now = k.pool.Now()
 	for _, rep := range reports {
 		k.settle(rep)
+		k.place(k.of[rep.model])
 	}
 	for _, m := range order {
 		k.visit(m, what[m])
+		k.resume(k.of[m])
 	}
-	now := k.pool.Now()
-	k.now = now
 	plan := k.plan.Load()
-	var due []*incident
-	busy := 0
-	k.scratch = append(k.scratch[:0], k.list...) // a visit may end one
-	for _, i := range k.scratch {
-		if k.pool.Model(i.model.ID()) != i.model {
-			k.drop(i, "a reload took the model away")
-			continue
-		}
-		if i.plan != plan {
-			k.reload(i, plan)
-		}
-		if k.of[i.model] != i {
-			continue
-		}
-		k.advance(i, now)
-		switch {
-		case i.phase == held && i.due <= now && k.of[i.model] == i:
-			due = append(due, i)
-		case i.phase == probing && i.ends > now: // one that hangs keeps nobody else
-			busy++
-		}
+	if generation := k.pool.Generation(); plan != k.seen || generation != k.generation {
+		k.seen, k.generation = plan, generation
+		k.sweep(plan)
 	}
-	slices.SortStableFunc(due, func(a, b *incident) int { return cmp.Compare(a.due, b.due) })
-	for _, i := range due {
-		if busy >= plan.atOnce && !mutants.On("recovery-tries-all-at-once") {
+	for len(k.queue) > 0 && k.queue[0].at <= k.now {
+		k.resume(k.queue[0])
+	}
+	for busy := k.busy(); busy < plan.atOnce || mutants.On("recovery-tries-all-at-once"); {
+		i := k.first()
+		if i == nil {
 			return
 		}
-		if k.begin(i, now) {
+		if k.begin(i, k.now) {
+			k.under = append(k.under, i)
 			busy++
 		}
+		k.place(i)
 	}
 }
 
-// wait is how long there is nothing to do, unless something happens.
-func (k *keeper) wait() time.Duration {
-	const nothing = time.Hour
-	next := forever
-	for _, i := range k.list {
-		if at := i.next(); at > k.now { // else it waits for room, and a report wakes
-			next = min(next, at)
+// resume goes on with i, which may be nil.
+func (k *keeper) resume(i *incident) {
+	if i == nil {
+		return
+	}
+	k.advance(i, k.now)
+	k.place(k.of[i.model])
+}
+
+// sweep looks at all incidents after a reload.
+func (k *keeper) sweep(plan *plan) {
+	for m, i := range maps.Clone(k.of) { // a visit may open one
+		switch {
+		case k.pool.Model(m.ID()) != m:
+			k.drop(i, "a reload took the model away")
+		case i.plan != plan:
+			k.reload(i, plan)
+			k.place(k.of[m])
 		}
 	}
-	return min(max(next-k.pool.Now(), 0), nothing)
 }
 
 // reload puts other settings into effect.
@@ -209,7 +203,7 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 	now := k.pool.Now()
 	plan := k.plan.Load()
 	i := &incident{
-		model: m, watch: w, plan: plan, rules: plan.rules(m), cause: k.cause(m, w, s),
+		model: m, watch: w, plan: plan, rules: plan.rules(m), cause: k.cause(m, w, s), place: nowhere,
 		start: s.since, detected: w.detected(s.since), by: s.by,
 	}
 	const soon = 2 * time.Minute
@@ -217,7 +211,6 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 		i.failed = w.level + 1
 	}
 	k.of[m] = i
-	k.list = append(k.list, i)
 	w.enter(k.entry(i))
 	i.hold(k, s, now)
 	k.tell(i, "held", s.by.String()+": "+s.why, nil)
@@ -395,7 +388,7 @@ func (k *keeper) forget(i *incident) {
 		k.inbox.ramp(i.model, 1)
 	}
 	delete(k.of, i.model)
-	k.list = slices.DeleteFunc(k.list, func(other *incident) bool { return other == i })
+	k.remove(i)
 }
 
 // tell publishes a step.

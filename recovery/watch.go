@@ -81,7 +81,7 @@ func (r *Recoverer) note(w *watch, m *resilience.Model, c *resilience.Call, err 
 			w.first.Store(0)
 		}
 		if t != nil && t.good.Add(1) == t.want {
-			r.inbox.ring()
+			r.inbox.put(m, w, changed)
 		}
 		return
 	}
@@ -100,7 +100,7 @@ func (r *Recoverer) note(w *watch, m *resilience.Model, c *resilience.Call, err 
 		w.reset.Store(now + int64(asked))
 	}
 	if t != nil && t.bad.Add(1) >= burst {
-		r.inbox.ring()
+		r.inbox.put(m, w, changed)
 	}
 }
 
