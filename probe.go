@@ -54,9 +54,10 @@ func (m *Model) Probed() (Probed, bool) {
 	return m.probes.last, m.probes.any
 }
 
-// Probe probes m within timeout, or waits for the probe that is under way, and
-// returns its outcome. It fails if the pool has no [Probe]. If ctx ends first it
-// returns with that, which is not kept as an outcome. A probe is no call: it counts
+// Probe probes m within timeout, or waits as long for the probe that is under way,
+// and returns its outcome. It fails if the pool has no [Probe]. If ctx ends first it
+// returns with that, which is not kept as an outcome, nor is that the wait was too
+// long. A probe is no call: it counts
 // in no statistics, and breakers and limits neither see nor refuse it. For feature
 // authors.
 func (m *Model) Probe(ctx context.Context, timeout time.Duration) Probed {
@@ -64,14 +65,21 @@ func (m *Model) Probe(ctx context.Context, timeout time.Duration) Probed {
 		return Probed{At: m.pool.Now(), Err: &Error{Kind: Rejected, Model: m.id, reason: "the pool has no probe"}}
 	}
 	s := &m.probes
+	since := m.pool.Now()
+	patience, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	s.mu.Lock()
-	for since := m.pool.Now(); s.under != nil; {
+	for s.under != nil {
 		under := s.under
 		s.mu.Unlock()
 		select {
 		case <-under:
-		case <-ctx.Done():
-			return m.left(ctx)
+		case <-patience.Done():
+			if ctx.Err() != nil {
+				return m.left(ctx)
+			}
+			now := m.pool.Now()
+			return Probed{At: now, Took: now - since, Err: &Error{Kind: TimedOut, Model: m.id, reason: fmt.Sprintf("the probe under way did not end within %v", timeout)}}
 		}
 		s.mu.Lock()
 		if s.any && s.last.At >= since {

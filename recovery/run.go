@@ -58,17 +58,22 @@ func (k *keeper) sleep() {
 	}
 }
 
-// end waits for what is under way. Models on their way back get all of their
-// traffic at once: nobody is there to give it step by step.
+// end waits for what is under way, and lets go of all models: nobody is there to
+// give them their traffic step by step.
 func (k *keeper) end() {
 	k.wg.Wait()
-	models := make([]*resilience.Model, 0, len(k.of))
+	var models []*resilience.Model
 	for _, i := range k.of {
 		i.watch.tally.Store(nil)
 		i.watch.entry.Store(0)
-		models = append(models, i.model)
+		if !i.rules.observe {
+			models = append(models, i.model)
+		}
 	}
 	k.inbox.end(models)
+	for _, m := range models {
+		m.Release(k.ctx, resilience.HoldRecovery)
+	}
 }
 
 // pass does what there is to do.
@@ -212,7 +217,12 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 	}
 	k.of[m] = i
 	w.enter(k.entry(i))
-	i.hold(k, s, now)
+	from := now
+	if last, known := m.Probed(); known && last.Err != nil && last.At > max(w.back, now-time.Minute) {
+		from += i.gap(k.pool.Rand()) // somebody else has made the first probe
+		i.failed++
+	}
+	i.hold(k, s, from)
 	k.tell(i, "held", s.by.String()+": "+s.why, nil)
 }
 
