@@ -12,6 +12,8 @@
 // probes lift it, but not what calls have shown: then the time must pass, and calls
 // decide.
 //
+// A model that recovery holds is recovery's to probe, and health goes by that.
+//
 // All of this happens within [resilience.Pool.Run]. Without it nothing is held, and
 // [Checker.Check], [Checker.Last] and [Checker.Handler] say what calls and probes
 // show. Every change of a model's health is an [resilience.EventHealth].
@@ -140,10 +142,9 @@ func (c *Checker) stir() {
 	}
 }
 
-// heed notes that another feature took a model out of use for what it did.
+// heed notes that a breaker took a model out of use for what it did.
 func (c *Checker) heed(_ context.Context, e resilience.Event) {
-	by := e.To
-	if e.Model == nil || e.Would || by != resilience.HoldBreaker.String() && by != resilience.HoldRecovery.String() {
+	if e.Model == nil || e.Would || e.To != resilience.HoldBreaker.String() {
 		return
 	}
 	c.states.Of(e.Model).noted.Store(int64(c.pool.Now()))

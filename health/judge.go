@@ -92,6 +92,12 @@ func (st *state) left() bool {
 	return false
 }
 
+// mending reports whether recovery has a model, which then is its alone to probe.
+func (st *state) mending() bool {
+	_, held := st.model.HeldSince(resilience.HoldRecovery)
+	return held
+}
+
 // weigh says what f's calls mean, if they are enough.
 func (st *state) weigh(f *finding, enough int64, look time.Duration) {
 	n, failed := float64(f.n), float64(f.failed)

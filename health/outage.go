@@ -163,7 +163,7 @@ func (c *Checker) probeOne(o *outage, now time.Duration) {
 	for range w.states {
 		st := w.states[o.turn%len(w.states)]
 		o.turn++
-		if st.outage == o && !st.left() && st.rules.probes && !st.underWay {
+		if st.outage == o && !st.left() && !st.mending() && st.rules.probes && !st.underWay {
 			o.asking = true
 			f := st.judge(now, 0)
 			w.waiting = append(w.waiting, asked{st: st, f: f, outage: o, timeout: st.rules.timeout})
@@ -174,7 +174,6 @@ func (c *Checker) probeOne(o *outage, now time.Duration) {
 
 // proven takes in what the probe of a member says of an outage.
 func (c *Checker) proven(o *outage, st *state, well bool, now time.Duration) {
-	o.asking = false
 	if o.ended {
 		return
 	}

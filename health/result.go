@@ -49,6 +49,12 @@ func (c *Checker) result(st *state, best pace) Result {
 		r.Time = c.pool.At(st.last.at)
 	}
 	r.Reason = st.reason
+	for _, h := range st.model.Holds() {
+		if h.Key == "" && st.verdict != resilience.Unavailable {
+			r.Reason = h.String()
+			break
+		}
+	}
 	if st.since != 0 {
 		r.Since = c.pool.At(st.since)
 	}

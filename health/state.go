@@ -86,7 +86,7 @@ func (c *Checker) settle(st *state, f finding) {
 	case good:
 		c.better(st, f)
 	case none:
-		if st.trial && !f.asked { // nobody asks it
+		if st.trial && !f.asked && !st.mending() { // nobody asks it
 			c.better(st, f)
 		}
 	}

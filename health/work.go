@@ -3,6 +3,7 @@ package health
 import (
 	"container/heap"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -30,6 +31,8 @@ type work struct {
 	lookAt     time.Duration
 	probing    int // models that want probes
 	found      []found
+	asking     map[uint64]asked // by number
+	asks       uint64
 	acts       []act
 
 	doubtUntil time.Duration
@@ -44,6 +47,8 @@ type asked struct {
 	f       finding
 	outage  *outage // that it is for, or nil
 	timeout time.Duration
+	number  uint64
+	ends    time.Duration // at the latest, if it heeds its context
 }
 
 type found struct {
@@ -99,7 +104,7 @@ func (c *Checker) begin() {
 		st.outage, st.peers, st.counted, st.underWay = nil, nil, peers{}, false
 	}
 	*w = work{
-		interval: w.interval, perSecond: w.perSecond, ejected: w.ejected, stale: true, steps: w.steps, rand: c.source(), outages: map[group]*outage{},
+		interval: w.interval, perSecond: w.perSecond, ejected: w.ejected, stale: true, steps: w.steps, rand: c.source(), outages: map[group]*outage{}, asking: map[uint64]asked{},
 		lookAt: c.pool.Now(),
 	}
 }
@@ -127,16 +132,27 @@ func (c *Checker) step() (start []asked, acts []act, wait time.Duration) {
 		w.lookAt = now + lookFor(w.interval)
 	}
 	for _, f := range w.found {
-		c.learn(f)
+		if _, awaited := w.asking[f.number]; awaited {
+			delete(w.asking, f.number)
+			c.learn(f)
+		}
 	}
 	w.found = w.found[:0]
+	c.giveUp(now)
 	for len(w.queue) > 0 && w.queue[0].due <= now {
 		c.check(heap.Pop(&w.queue).(*state), now)
 	}
 	for len(w.waiting) > 0 && w.turnAt <= now {
 		a := w.waiting[0]
 		w.waiting = w.waiting[1:]
+		if a.st.mending() {
+			c.back(a.st, a.outage)
+			continue
+		}
 		w.turnAt = max(w.turnAt, now-time.Millisecond) + time.Duration(float64(time.Second)/w.perSecond)
+		w.asks++
+		a.number, a.ends = w.asks, now+a.timeout+lookFor(w.interval)
+		w.asking[a.number] = a
 		start = append(start, a)
 	}
 	at := w.lookAt
@@ -232,7 +248,11 @@ func (c *Checker) check(st *state, now time.Duration) {
 	f := st.judge(now, phi)
 	part := .9 + .2*w.rand.Float64()
 	st.next = now + time.Duration(part*float64(st.rules.interval))
-	wants := f.ask && st.rules.probes && w.perSecond > 0 && c.pool.Probes()
+	mending := st.mending()
+	if mending {
+		c.share(st, &f, now)
+	}
+	wants := f.ask && st.rules.probes && w.perSecond > 0 && c.pool.Probes() && !mending
 	if wants != st.probing {
 		st.probing = wants
 		w.probing--
@@ -263,6 +283,36 @@ func (c *Checker) again(st *state, due time.Duration) {
 	heap.Push(&c.work.queue, st)
 }
 
+// share takes in what recovery's probe of a model has brought since the latest check.
+func (c *Checker) share(st *state, f *finding, now time.Duration) {
+	p, known := st.model.Probed()
+	if !known || p.At <= st.countedAt {
+		return
+	}
+	f.probed(p)
+	if o := st.outage; o != nil && p.Err != nil && p.At > o.began && o.until-now < c.work.interval {
+		c.proven(o, st, false, now)
+	}
+}
+
+var errDeaf = fmt.Errorf("%w: the probe does not end", resilience.TimedOut)
+
+// giveUp no longer waits for probes that heed no context.
+func (c *Checker) giveUp(now time.Duration) {
+	var late []uint64
+	for number, a := range c.work.asking {
+		if a.ends <= now {
+			late = append(late, number)
+		}
+	}
+	slices.Sort(late)
+	for _, number := range late {
+		a := c.work.asking[number]
+		delete(c.work.asking, number)
+		c.learn(found{a, resilience.Probed{At: now, Took: a.timeout, Err: errDeaf}})
+	}
+}
+
 // learn takes in what a probe brought.
 func (c *Checker) learn(f found) {
 	st, now := f.st, f.p.At
@@ -272,6 +322,14 @@ func (c *Checker) learn(f found) {
 	if st.enrolled && resilience.KindOf(f.p.Err) != resilience.Canceled {
 		f.f.probed(f.p)
 		c.settle(st, f.f)
+	}
+	c.back(st, f.outage)
+}
+
+// back ends that a probe is under way.
+func (c *Checker) back(st *state, o *outage) {
+	if o != nil {
+		o.asking = false
 	}
 	if st.underWay && st.enrolled {
 		c.again(st, max(st.next, c.pool.Now()))
