@@ -106,8 +106,14 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 // probe probes by the model's next key, and by each other one where it fails by its
 // key. What somebody else has found out just now counts.
 func (r *Recoverer) probe(ctx context.Context, a *attempt) (got resilience.Probed) {
-	if last, known := a.model.Probed(); known && !a.hand && last.At > a.seen && last.At <= a.start && a.start-last.At < a.rules.after/2 {
-		return last
+	if last, known := a.model.Probed(); known && !a.hand && last.At > a.seen && last.At <= a.start {
+		fresh := a.rules.after / 2
+		if last.Err != nil {
+			fresh = a.rules.after // it may have been under way when the hold began
+		}
+		if a.start-last.At < fresh {
+			return last
+		}
 	}
 	for range max(len(a.model.Info().Keys), 1) {
 		got = a.model.Probe(ctx, a.rules.timeout)
