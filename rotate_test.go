@@ -480,10 +480,12 @@ func (e *keyStatus) Error() string { return e.Code }
 func TestAnAnswerLiftsWhatItsKeysWereHeldFor(t *testing.T) {
 	for name, free := range map[string]func(t *testing.T, c *client){
 		"an answer": func(t *testing.T, c *client) {
+			t.Helper()
 			_, _, err := c.Do(t.Context(), "?", resilience.CallOptions{Priority: resilience.Critical})
 			require.NoError(t, err)
 		},
 		"a reload": func(t *testing.T, c *client) {
+			t.Helper()
 			require.NoError(t, c.Pool().Reload(t.Context(), []byte(`{"models": [{"id": "m", "provider": "p", "keys": ["a"]}]}`), by))
 		},
 	} {

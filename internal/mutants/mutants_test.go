@@ -152,10 +152,11 @@ import (
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/health"
+	"github.com/cmmv-hive/resilience/recovery"
 )
 
 func main() {
-	pool, err := resilience.NewPool(degrade.New(degrade.Config{}), health.New(health.Config{}))
+	pool, err := resilience.NewPool(degrade.New(degrade.Config{}), health.New(health.Config{}), recovery.New(recovery.Config{}))
 	if err != nil {
 		panic(err)
 	}
