@@ -33,6 +33,7 @@ type Probed struct {
 	At   time.Duration // when it ended, on the pool's clock
 	Took time.Duration
 	Err  error // an [*Error], or nil
+	Row  int   // how many have failed in a row, this one too
 }
 
 // probes are those of a model.
@@ -101,6 +102,9 @@ func (m *Model) Probe(ctx context.Context, timeout time.Duration) Probed {
 		close(under)
 	}()
 	got, kept = m.ask(ctx, timeout)
+	if last, _ := m.Probed(); got.Err != nil {
+		got.Row = last.Row + 1
+	}
 	return got
 }
 

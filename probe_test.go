@@ -53,6 +53,7 @@ func TestProbe(t *testing.T) {
 		last, was := m.Probed()
 		require.True(t, was)
 		require.Equal(t, got, last)
+		require.Equal(t, 1, last.Row)
 
 		took = time.Minute
 		got = m.Probe(t.Context(), time.Second)

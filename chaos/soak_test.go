@@ -2,7 +2,9 @@ package chaos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
@@ -14,13 +16,16 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/budget"
+	"github.com/cmmv-hive/resilience/degrade"
+	"github.com/cmmv-hive/resilience/health"
 	"github.com/cmmv-hive/resilience/internal/simtest"
+	"github.com/cmmv-hive/resilience/recovery"
 	"github.com/cmmv-hive/resilience/stack"
 )
 
-// TestSoak lets 50 models of ten providers, with keys and budgets, run for a day,
-// or 30 with -long, at a call a second in the mean, with outages. After the first
-// part nothing grows any more.
+// TestSoak lets 50 models of ten providers, with keys, budgets and all that heals, run
+// for a day, or 30 with -long, at a call a second in the mean, every other one a
+// stream that is held back, with outages. After the first part nothing grows any more.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("memory under the race detector is the detector's")
@@ -50,35 +55,66 @@ func TestSoak(t *testing.T) {
 				time.AfterFunc(spell.until, func() { s.Set(well) })
 			}
 		}
-		pool, err := resilience.NewPool(stack.New(stack.Config{}), budgets, resilience.Models(infos...), resilience.Seed(rand.NewPCG(1, 1)))
+		pool, err := resilience.NewPool(stack.New(stack.Config{Timeouts: resilience.Timeouts{HoldBack: 100 * time.Millisecond}}), budgets,
+			health.New(health.Config{}), recovery.New(recovery.Config{}), degrade.New(degrade.Config{}),
+			resilience.Probe(func(ctx context.Context, m *resilience.Model) error { return servers[m.ID()].Do(ctx) }),
+			resilience.Models(infos...), resilience.Seed(rand.NewPCG(1, 1)))
 		require.NoError(t, err)
 		client, err := resilience.NewClient(pool, resilience.BindAll(func(ctx context.Context, m *resilience.Model, _ int) (int, error) {
 			resilience.ReportUsage(ctx, resilience.Usage{Input: 100, Output: 100})
 			return 1, servers[m.ID()].Do(ctx)
 		}))
 		require.NoError(t, err)
+		streams, err := resilience.NewClient(pool, resilience.BindAllStreams(func(ctx context.Context, m *resilience.Model, n int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				if err := servers[m.ID()].Do(ctx); err != nil {
+					yield(0, err)
+					return
+				}
+				if yield(1, nil) && n%50 > 0 { // or it breaks while it is held back
+					yield(2, nil)
+				}
+			}
+		}, resilience.StreamHooks[int, int]{Terminal: func(chunk int) bool { return chunk == 2 }}))
+		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- pool.Run(ctx) }()
 
 		heap := func() (bytes uint64, goroutines int) {
-			synctest.Wait()
-			runtime.GC()
-			runtime.GC()
+			goroutines = runtime.NumGoroutine()
+			for range 10 { // probes come and go
+				time.Sleep(time.Second)
+				synctest.Wait()
+				goroutines = min(goroutines, runtime.NumGoroutine())
+			}
+			for range 3 { // cleanups run in between
+				runtime.GC()
+			}
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			return m.HeapAlloc, runtime.NumGoroutine()
+			return m.HeapAlloc, goroutines
 		}
 		var calls, failed atomic.Int64
 		drive := func(seed uint64, d time.Duration) (uint64, int) {
 			simtest.Arrive(t.Context(), seed, 1, d, func(at time.Duration) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				_, _, err := client.Do(ctx, 0, resilience.CallOptions{
+				opts := resilience.CallOptions{
 					Tenant: fmt.Sprint("t", int(at/time.Second)%5000), Op: fmt.Sprint("op", int(at)%7), Tokens: 500,
-				})
-				calls.Add(1)
-				if err != nil {
+				}
+				n := int(calls.Add(1))
+				var err error
+				if n%2 == 0 {
+					_, _, err = client.Do(ctx, n, opts)
+				} else if s, _, e := streams.Do(ctx, n/2, opts); e != nil {
+					err = e
+				} else {
+					for _, e := range s.All() {
+						err = e
+					}
+				}
+				if err != nil && !errors.Is(err, resilience.Truncated) {
 					failed.Add(1)
 				}
 			})

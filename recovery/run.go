@@ -219,8 +219,8 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 	w.enter(k.entry(i))
 	from := now
 	if last, known := m.Probed(); known && last.Err != nil && last.At > max(w.back, now-time.Minute) {
-		from += i.gap(k.pool.Rand()) // somebody else has made the first probe
-		i.failed++
+		from += i.gap(k.pool.Rand()) // somebody else has made the first probes
+		i.failed += min(last.Row, 3)
 	}
 	i.hold(k, s, from)
 	k.tell(i, "held", s.by.String()+": "+s.why, nil)
