@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -206,24 +207,30 @@ func TestPublishedRamp(t *testing.T) {
 			stack.New(stack.Config{Balance: balance.Config{Algorithm: balance.RoundRobin}}), recovery.New(recovery.Config{}),
 		}
 	}
+	alone := func() []resilience.Feature { return parts(-1, recovery.New(recovery.Config{})) }
 	const linear = "0 re-trips, 0 errors, full service after 30 s (a linear ramp)"
 	for _, tc := range []struct {
 		name     string
 		models   int
 		probe    bool
-		features []resilience.Feature
+		features func() []resilience.Feature
 		ref      string
 	}{
-		{"no ramp", 1, false, parts(-1), "29 re-trips, never recovers"},
-		{"recovery and slow start", 1, true, parts(0, recovery.New(recovery.Config{})), linear},
-		{"recovery and slow start without a probe", 1, false, parts(0, recovery.New(recovery.Config{})), linear},
-		{"recovery alone", 1, true, parts(-1, recovery.New(recovery.Config{})), linear},
-		{"the stack", 1, true, whole(), linear},
-		{"the stack, a herd of 20 models", 20, true, whole(), linear},
-		{"recovery alone, a herd of 20 models", 20, true, parts(-1, recovery.New(recovery.Config{})), linear},
+		{"no ramp", 1, false, func() []resilience.Feature { return parts(-1) }, "29 re-trips, never recovers"},
+		{"recovery and slow start", 1, true, func() []resilience.Feature { return parts(0, recovery.New(recovery.Config{})) }, linear},
+		{"recovery and slow start without a probe", 1, false, func() []resilience.Feature { return parts(0, recovery.New(recovery.Config{})) }, linear},
+		{"recovery alone", 1, true, alone, linear},
+		{"the stack", 1, true, whole, linear},
+		{"the stack, a herd of 20 models", 20, true, whole, linear},
+		{"recovery alone, a herd of 20 models", 20, true, alone, linear},
 	} {
 		virtual(t, tc.name, func(t bubble) {
-			r := play(t.T, tc.models, tc.probe, tc.features...)
+			var plays []restart // of several models, which come back in an order of chance, the median
+			for range 1 + 2*min(tc.models-1, 1) {
+				plays = append(plays, play(t.T, tc.models, tc.probe, tc.features()...))
+			}
+			slices.SortFunc(plays, func(a, b restart) int { return cmp.Compare(a.trips, b.trips) })
+			r := plays[len(plays)/2]
 			target := "0 re-trips, full service after ≤ 30 s"
 			if tc.ref != linear {
 				target = "floods as published"
