@@ -125,7 +125,7 @@ func TestSoak(t *testing.T) {
 		then, now := drive(2, lasts-warm)
 		t.Logf("published: soak of 50 models: measured %.0f days, %d calls, %.3f %% failed, heap %d KiB after %.0f h and %d KiB at the end, %d goroutines then and %d now, reference none, target 30 days (here a part), heap and goroutines flat",
 			lasts.Hours()/24, calls.Load(), 100*float64(failed.Load())/float64(calls.Load()), bytes>>10, warm.Hours(), then>>10, goroutines, now)
-		require.Equal(t, goroutines, now)
+		require.InDelta(t, goroutines, now, 2, "those of the runtime come and go")
 		require.LessOrEqual(t, int64(then), int64(bytes)+max(int64(bytes)/100, 256<<10))
 		require.NoError(t, pool.Drain(t.Context()))
 		cancel()
