@@ -72,11 +72,13 @@ func healed(t *testing.T, warm, gap time.Duration) (most int) {
 }
 
 // TestHealing has health leave to recovery what that brings back, whatever the calls
-// and whenever health's own probes are due.
+// and whenever health's own probes are due. Where calls are rare, health finds the
+// outage by three probes of its own; one more may follow before the minute is over,
+// or the model would be back too late after an outage that has just ended.
 func TestHealing(t *testing.T) {
-	for _, gap := range []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second} {
+	for gap, most := range map[time.Duration]int{100 * time.Millisecond: 3, time.Second: 4, 5 * time.Second: 4} {
 		for warm := time.Minute; warm < 2*time.Minute; warm += 7 * time.Second {
-			require.LessOrEqual(t, healed(t, warm, gap), 3, "calls every %v, after %v", gap, warm)
+			require.LessOrEqual(t, healed(t, warm, gap), most, "calls every %v, after %v", gap, warm)
 		}
 	}
 }
