@@ -24,7 +24,8 @@ func (c *Call) Degrade(level string, givenUp ...string) {
 }
 
 // Stretch makes Timeouts.Attempt and Timeouts.FirstChunk of the call's attempts so
-// many times longer; what bounds the call stays. For feature authors.
+// many times longer, or leaves them if it is not positive; what bounds the call stays.
+// For feature authors.
 func (c *Call) Stretch(times float64) { c.record().stretch = times }
 
 // stretched applies Stretch to a bound.

@@ -33,7 +33,7 @@ type Probed struct {
 	At   time.Duration // when it ended, on the pool's clock
 	Took time.Duration
 	Err  error // an [*Error], or nil
-	Row  int   // how many have failed in a row, this one too
+	Row  int   // how many have failed in a row, this one too; 0 if it succeeded
 }
 
 // probes are those of a model.
@@ -58,9 +58,8 @@ func (m *Model) Probed() (Probed, bool) {
 // Probe probes m within timeout, or waits as long for the probe that is under way,
 // and returns its outcome. It fails if the pool has no [Probe]. If ctx ends first it
 // returns with that, which is not kept as an outcome, nor is that the wait was too
-// long. A probe is no call: it counts
-// in no statistics, and breakers and limits neither see nor refuse it. For feature
-// authors.
+// long. A probe is no call: it counts in no statistics, and breakers and limits neither
+// see nor refuse it. For feature authors.
 func (m *Model) Probe(ctx context.Context, timeout time.Duration) Probed {
 	if m.pool.probe == nil {
 		return Probed{At: m.pool.Now(), Err: &Error{Kind: Rejected, Model: m.id, reason: "the pool has no probe"}}

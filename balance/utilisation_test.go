@@ -46,8 +46,7 @@ func utilisations(t *testing.T, cfg balance.Config, slots []int, load float64) (
 }
 
 // At a steady load all models are used alike; nearly so where they have room for
-// different numbers and their weights say it. Drawn without regard to weights, the
-// smallest of four was used .30 more than the largest.
+// different numbers and their weights say it.
 func TestUtilisation(t *testing.T) {
 	for _, c := range []struct {
 		name  string

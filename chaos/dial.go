@@ -17,7 +17,7 @@ const (
 	NoSuchHost         FaultName = "no_such_host"        // the name is not found
 	ConnectionRefused  FaultName = "connection_refused"  // nobody listens
 	TLSHandshake       FaultName = "tls_handshake"       // it fails
-	CertificateExpired FaultName = "certificate_expired" // so that nothing was sent
+	CertificateExpired FaultName = "certificate_expired" // the provider's, so that nothing is sent
 
 	// StaleConnection is a connection that was kept alive and that the other side has
 	// given up. A [Provider] resets each request on a connection that has served one
@@ -60,8 +60,8 @@ func reused(ctx context.Context) bool {
 	return !ok || served.Add(1) > 1
 }
 
-// AtWire reports whether a [Provider] can play a fault, and InProcess whether an
-// [Injector] can. Some are for both.
+// AtWire reports whether a [Provider] can play a fault. Many can be played by an
+// [Injector] as well: see [FaultName.InProcess].
 func (n FaultName) AtWire() bool {
 	_, known := looks[n]
 	return known && !slices.Contains(onTheWay, n)

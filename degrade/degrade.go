@@ -17,10 +17,11 @@
 //
 // The part of the capacity that is left is the sum of weight × ramp of the models
 // that nothing holds, over the weights of all that are not drained by hand; with
-// all drained nothing is left, and of a pool without models all. The error rate is that of calls, after all their
-// attempts, and of streams to their ends: failures that fallback makes good are none,
-// nor is what is the caller's doing. Refusals by this package are no errors either,
-// nor what comes of them to the call that a refused one is made within.
+// all drained nothing is left, and of a pool without models all. The error rate is that
+// of calls, after all their attempts, and of streams to their ends: failures that
+// fallback makes good are none, nor is what is the caller's doing. Refusals by this
+// package are no errors either, nor what comes of them to the call that a refused one is
+// made within.
 //
 // Levels are assessed within [resilience.Pool.Run]. Without it the level is None, but
 // for overrides; the throttle and the reserve need nothing. What a caller's

@@ -8,10 +8,11 @@ import (
 )
 
 // A ladder decides on levels. It goes up one level where a signal and its smoothed
-// form are beyond a limit, or the signal far beyond it for a few samples, no sooner than a third of Config.Calm after the latest
-// change; straight up where capacity collapses; and down one level when for Config.Calm
-// no signal was beyond a limit of the present one, and all were well back from them
-// when smoothed. Times are those that were observed: a pause is none.
+// form are beyond a limit, or the signal far beyond it for a few samples, no sooner
+// than a third of Config.Calm after the latest change; straight up where capacity
+// collapses; and down one level when for Config.Calm no signal was beyond a limit of
+// the present one, and all were well back from them when smoothed. Times are those that
+// were observed: a pause is none.
 type ladder struct {
 	level  Level
 	smooth sample

@@ -48,8 +48,8 @@ func (r *rules) look() time.Duration {
 }
 
 // judge goes by calls, and says whether a probe is wanted. Only calls since a hold
-// began, and then ended, count. Suspicion is a reason to probe a model that has had enough calls. The
-// caller has the checker's mu.
+// began, and then ended, count. Suspicion is a reason to probe a model that has had
+// enough calls. The caller has the checker's mu.
 func (st *state) judge(now time.Duration, phi float64) finding {
 	r := &st.rules
 	look, enough := r.look(), r.minCalls

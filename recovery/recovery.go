@@ -15,6 +15,10 @@
 // traffic back by [Strategy]: it falls back a part when answers fail in a burst,
 // and is held again when its breaker opens or anything else holds it.
 //
+// Probes that others have made in vain within the minute before the hold count among
+// these: after three of them its first comes about half a minute later, and a model whose
+// outage ended just then is back as much later.
+//
 // Without a probe, models come back as their breakers and holds have it, and
 // the recoverer ramps and remembers. The parts are [resilience.Model.Ramp]: a
 // picker honours them while there is another model to go to.
