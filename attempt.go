@@ -229,6 +229,10 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 	if n != nil && n.firstChunk > 0 {
 		took = int64(n.firstChunk) // how long an answer is, is the request's doing
 	}
+	awake := p.asleep(a.start, now) == 0
+	if !awake {
+		took = -1
+	}
 	if kind == Canceled && a.call.lost() != nil {
 		m.atLeast(now, took)
 	}
@@ -249,7 +253,7 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 				dollars = d
 			}
 			m.stats.spend(now, n.Usage, dollars)
-			if kind == 0 && n.Output > 0 {
+			if kind == 0 && n.Output > 0 && awake {
 				m.stats.pace(now, now-a.start-int64(n.firstChunk), n.Output)
 			}
 		}
@@ -268,7 +272,7 @@ func (c *Call) note(a *attempt, err error) {
 	p := c.pool
 	n := a.notes()
 	took := time.Duration(c.clock - a.start)
-	done := Attempt{Model: a.model, Key: a.name(), Start: p.wall(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Faulted: n.faulted, Err: err}
+	done := Attempt{Model: a.model, Key: a.name(), Start: p.wallish(a.start), Duration: took, FirstChunk: n.firstChunk, Usage: n.Usage, Cost: n.cost, Faulted: n.faulted, Err: err}
 	f := c.forked()
 	if f != nil {
 		done.Hedge = f.hedge
@@ -316,7 +320,7 @@ func (a *attempt) share(t *timeouts, d time.Duration, cause *timeoutError) (time
 	}
 	left := d * 2
 	if until, ok := c.parent.Deadline(); ok {
-		left = min(left, until.Sub(c.pool.base)-time.Duration(a.start))
+		left = min(left, time.Duration(c.pool.instant(until)-a.start))
 	}
 	if c.deadline != 0 {
 		left = min(left, time.Duration(c.deadline-a.start))

@@ -383,7 +383,8 @@ func refusedFirst(err error, k Kind) bool {
 
 // Against reports whether err speaks against the model: the table's column,
 // but not where the call's own deadline cut an attempt short that had less
-// than half of the time an attempt normally gets.
+// than half of the time an attempt normally gets, or where this process did not run
+// meanwhile: see [Pool.Run].
 func (c *Call) Against(err error) bool {
 	if !KindOf(err).Against() {
 		return false

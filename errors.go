@@ -33,7 +33,7 @@ type Error struct {
 	final   bool   // the provider asked not to be asked again
 	keyed   bool   // it says something of the key
 	holds   HoldBy // the model then; see Call.Hold
-	cut     bool   // not the model's doing: by the deadline of a call that had begun long before, or by Hooks.Validate
+	cut     bool   // not the model's doing: by the deadline of a call that had begun long before, by Hooks.Validate, or while the process slept
 	overall bool   // by the end of the time that a stream may take
 	ended   error  // context.Canceled or DeadlineExceeded, even if Err is not one
 }

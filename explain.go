@@ -9,10 +9,37 @@ import (
 	"github.com/cmmv-hive/resilience/internal/classify"
 )
 
-// explain makes an *Error of what the callee returned. Whose fault it is is
+// explain makes an *Error of what the callee returned, and spares the model what came
+// of a process that slept.
+func (a *attempt) explain(err error) (Kind, error) {
+	kind, what := a.because(err)
+	if kind != TimedOut && kind != Unreachable && kind != Truncated || nested(err) {
+		return kind, what
+	}
+	if d := a.slept(); d > 0 {
+		e, _ := what.(*Error)
+		e.cut = true
+		e.reason = strings.TrimPrefix(e.reason+"; this process was not running for "+d.Round(time.Millisecond).String()+" of it", "; ")
+	}
+	return kind, what
+}
+
+// slept returns how long the process did not run, if that is what came of the attempt.
+func (a *attempt) slept() time.Duration {
+	now := a.pool.now()
+	if d := a.pool.asleep(a.start, now); d > 0 {
+		return d
+	}
+	if late := a.timedOut(); late != nil && !late.overall { // a gap in a long stream
+		return a.pool.asleep(max(a.start, now-2*int64(late.after)), now)
+	}
+	return 0
+}
+
+// because makes an *Error of what the callee returned. Whose fault it is is
 // read off the contexts before the error: the caller's cancellation says
 // nothing about the model, and our timer does whatever the error looks like.
-func (a *attempt) explain(err error) (Kind, error) {
+func (a *attempt) because(err error) (Kind, error) {
 	c := a.call
 	if ended := c.lead().parent.Err(); ended != nil {
 		e := a.failed(Canceled, err, endedBy(ended))

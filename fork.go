@@ -72,7 +72,7 @@ func (f *fork) attempts(now int64, why *Error) []Attempt {
 	all := slices.Clone(f.ended)
 	if f.under {
 		all = append(all, Attempt{
-			Model: f.call.model, Key: f.by.name(), Start: f.lead.pool.wall(f.began), Duration: time.Duration(now - f.began), Hedge: f.hedge,
+			Model: f.call.model, Key: f.by.name(), Start: f.lead.pool.wallish(f.began), Duration: time.Duration(now - f.began), Hedge: f.hedge,
 		})
 	}
 	for i := range all {

@@ -70,7 +70,7 @@ func (m *Model) Hold(ctx context.Context, h Hold) {
 	until := int64(openEnded)
 	switch {
 	case !h.Until.IsZero():
-		until = int64(h.Until.Sub(p.base))
+		until = p.instant(h.Until)
 	case h.By != HoldManual && h.By != HoldBreaker && !p.running.Load():
 		until = now + int64(unattended)
 	}

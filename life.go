@@ -281,7 +281,7 @@ func (a *attempt) broke(err error, n int) error {
 		return cause
 	}
 	e := a.brokeOff(Truncated, cause, kind.String(), n)
-	e.cut = !kind.Against() // what a filter or a limit broke off says nothing about the model
+	e.cut = !a.call.Against(cause) // what a filter or a limit broke off says nothing about the model
 	if c, ok := errors.AsType[*Error](cause); ok {
 		e.Status, e.Code, e.RequestID, e.RetryAfter = c.Status, c.Code, c.RequestID, c.RetryAfter
 		if c.reason != "" && kind == TimedOut {

@@ -11,16 +11,17 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
 // A Pool is a set of models and the features that protect them.
 type Pool struct {
-	base        time.Time // of the pool's clock
-	layers      Handler   // from LayerObserve to LayerRoute
-	guarded     bool      // by layers above LayerRoute
+	clock
+	vigil
+
+	layers      Handler // from LayerObserve to LayerRoute
+	guarded     bool    // by layers above LayerRoute
 	router      func(ctx context.Context, r *Route, next Handler) error
 	picker      Picker
 	retryBudget func(elsewhere bool) bool
@@ -78,9 +79,10 @@ type random struct {
 // as joined errors of type [*ConfigError].
 func NewPool(features ...Feature) (*Pool, error) {
 	p := &Pool{
-		base: time.Now(), log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1),
+		log: slog.New(slog.DiscardHandler), drained: make(chan struct{}), turn: make(chan struct{}, 1),
 		drainedBy: map[string]hold{},
 	}
+	p.start()
 	p.roster.Store(&roster{config: 1})
 	p.setup = &Setup{pool: p, sections: map[string]*section{}}
 	if err := p.install(features); err != nil {
@@ -356,9 +358,6 @@ func (p *Pool) Stack() []string {
 // Log returns the pool's logger. For feature authors.
 func (p *Pool) Log() *slog.Logger { return p.log }
 
-// Now reads the pool's clock, which started with the pool. For feature authors.
-func (p *Pool) Now() time.Duration { return time.Duration(p.now()) }
-
 // Rand returns a random number in [0, 1). For feature authors.
 func (p *Pool) Rand() float64 {
 	if p.random == nil {
@@ -386,17 +385,4 @@ func (p *Pool) bits() uint64 {
 	p.random.mu.Lock()
 	defer p.random.mu.Unlock()
 	return p.random.src.Uint64()
-}
-
-// At returns the wall-clock time of an instant of the pool's clock. For
-// feature authors.
-func (p *Pool) At(now time.Duration) time.Time { return p.wall(int64(now)) }
-
-func (p *Pool) now() int64 { return int64(time.Since(p.base)) }
-
-func (p *Pool) wall(now int64) time.Time {
-	if now == math.MaxInt64 {
-		return time.Time{}
-	}
-	return p.base.Add(time.Duration(now))
 }

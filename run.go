@@ -24,6 +24,10 @@ const (
 // all of it has stopped. Work that panics or fails is logged and started again,
 // after a second at first and after a minute at most; a panic is an
 // [EventPanic] too. A second Run at the same time is an error.
+//
+// While it runs, a pool notices that the process does not, as when it was stopped for
+// a while. Attempts that time out or lose their connection by that, and how long
+// those took that went well, count neither for nor against their models.
 func (p *Pool) Run(ctx context.Context) error {
 	if !p.running.CompareAndSwap(false, true) {
 		return errors.New("resilience: the pool is running already")
@@ -39,9 +43,24 @@ func (p *Pool) Run(ctx context.Context) error {
 	for _, w := range p.background {
 		wg.Go(func() { p.supervise(ctx, w) })
 	}
-	<-ctx.Done()
+	p.watch(ctx)
 	wg.Wait()
 	return nil
+}
+
+// watch feels the process's pulse until ctx is done.
+func (p *Pool) watch(ctx context.Context) {
+	defer p.beat.Store(0)
+	t := time.NewTicker(pulse)
+	defer t.Stop()
+	for {
+		p.pulse(p.now())
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (p *Pool) supervise(ctx context.Context, w work) {

@@ -59,7 +59,8 @@ func newStats() *stats {
 	}
 }
 
-// record counts an attempt that ended at now after took.
+// record counts an attempt that ended at now after took, which is negative if it says
+// nothing.
 func (m *Model) record(now, took int64, k Kind, against, repels, stream bool) {
 	s := m.stats
 	if k == Canceled {
@@ -76,8 +77,10 @@ func (m *Model) record(now, took int64, k Kind, against, repels, stream bool) {
 	case k == RateLimited:
 		s.counts.Add(now, countThrottled, 1)
 	}
-	s.spread.Add(now, took)
-	m.average.Observe(now, took)
+	if took >= 0 {
+		s.spread.Add(now, took)
+		m.average.Observe(now, took)
+	}
 	m.errors.Observe(now, repels)
 }
 

@@ -166,7 +166,7 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 	err = next(ctx, c)
 	returned = true
 	if err == nil && p.lease == 0 && c.Running() { // a probe is settled at the first chunk, anything else at the end
-		slow := int64(c.Clock())-start > r.slowAfter
+		slow := g.slow(r, start, int64(c.Clock()))
 		c.OnEnd(func(err error) { g.settle(ctx, c, p, known, err, true, slow, int64(g.pool.Now())) })
 		return nil
 	}
@@ -178,8 +178,13 @@ func (g *guard) run(ctx context.Context, c *resilience.Call, next resilience.Han
 		g.good(now, p)
 		return nil
 	}
-	g.settle(ctx, c, p, known, err, asked, now-start > r.slowAfter, now)
+	g.settle(ctx, c, p, known, err, asked, g.slow(r, start, now), now)
 	return err
+}
+
+// slow reports whether what began at start and ended at now was, by the model's doing.
+func (g *guard) slow(r *rules, start, now int64) bool {
+	return now-start > r.slowAfter && g.pool.Asleep(time.Duration(start)) == 0
 }
 
 // settle takes the outcome of an admitted call.

@@ -27,8 +27,8 @@
 //
 // A process that starts begins with empty windows. Processes do not know what
 // others have spent. [resilience.Pool.Reset] forgets nothing of it. Calendar
-// windows go by [resilience.Pool.At], the wall clock at the pool's start carried on
-// without steps: one that is set later moves no window.
+// windows go by the wall clock. One that is set does not move the window that is
+// open; from the next one on it counts, and no window comes twice.
 //
 // The budget of an agent's run is [resilience.WithBudget], that of a call is
 // [resilience.CallOptions].MaxCost.

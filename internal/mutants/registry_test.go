@@ -58,6 +58,7 @@ var registry = []mutant{
 	{"recovery-tries-all-at-once", "recovery", "a thousand models come back at the same instant", "TestFewAtOnce"},
 
 	{"call-attempts-without-bound", ".", "retries, moves and nested calls have no common bound", "TestNestedCallsShareTheBudget"},
+	{"attempt-blames-models-for-a-process-that-slept", ".", "timeouts that a stopped process woke up to count against models", "TestAsleep"},
 	{"call-blames-models-for-short-deadlines", ".", "an attempt that got the last second counts against its model", "TestCut"},
 	{"call-once-is-not-once", ".", "what may have been accepted is asked again", "TestOnceAcrossPools"},
 	{"hold-keeps-its-first-end", ".", "a longer Retry-After does not extend a hold", "TestHoldsExtendAndNeverShorten"},
