@@ -22,12 +22,14 @@ func TestDrainWaitsForOpenCalls(t *testing.T) {
 		go func() { answer, _ = c.Call(t.Context(), "") }()
 		synctest.Wait()
 		require.Equal(t, int64(1), p.InFlight())
+		require.False(t, p.Draining())
 
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errBroken)
 		defer cancel()
 		err := p.Drain(ctx)
 		require.EqualError(t, err, "resilience: drain ended with 1 call open: broken")
 		require.ErrorIs(t, err, errBroken)
+		require.True(t, p.Draining(), "for good")
 
 		_, rep, err := c.Do(t.Context(), "", resilience.CallOptions{})
 		require.EqualError(t, err, "refused: the pool is draining")

@@ -265,6 +265,9 @@ func (p *Pool) Generation() uint64 { return p.roster.Load().config }
 // InFlight counts the pool's open calls.
 func (p *Pool) InFlight() int64 { return p.open.Load() }
 
+// Draining reports whether [Pool.Drain] was called, so that new calls are refused.
+func (p *Pool) Draining() bool { return p.draining.Load() }
+
 // close ends a call, and with the last one a drain.
 func (p *Pool) close() {
 	if p.open.Add(-1) == 0 && p.draining.Load() {

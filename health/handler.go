@@ -9,8 +9,9 @@ import (
 )
 
 // Handler serves readiness: 200 while at least so many models are held by nobody, one
-// if least is less, and the pool takes calls; 503 while they are not, or while it is
-// draining. The body says in JSON which model is in which state, why, since when,
+// if least is less; 503 while they are not, or while the pool is draining. That models
+// are full, or a budget is spent, makes nothing less ready: who takes a service out for
+// that has the others do its work as well. The body says in JSON which model is in which state, why, since when,
 // and until when as far as that is known. It names models, and by what they are held;
 // whoever must not see that must not reach it. Answers are not to be stored; there
 // are none to other methods than GET and HEAD.
@@ -57,14 +58,12 @@ type modelView struct {
 	Checked time.Time `json:"checked,omitzero"`
 }
 
-// view is what the pool can do now. Where no model would take a call though nothing
-// holds it, the pool is draining, or as good as.
+// view is what the pool can do now.
 func (c *Checker) view(least int) view {
 	v := view{Min: least, Models: []modelView{}}
 	if c.pool == nil {
 		return v
 	}
-	takes := false
 	best := c.bests()
 	for _, verdict := range c.pool.Explain("") {
 		m := verdict.Model
@@ -91,9 +90,8 @@ func (c *Checker) view(least int) view {
 		if !held {
 			v.Available++
 		}
-		takes = takes || verdict.Usable
 		v.Models = append(v.Models, one)
 	}
-	v.Ready = takes && v.Available >= least
+	v.Ready = v.Available >= least && !c.pool.Draining()
 	return v
 }

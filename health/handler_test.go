@@ -104,6 +104,25 @@ func TestHandlerDraining(t *testing.T) {
 	})
 }
 
+// crowd makes models full.
+type crowd struct{}
+
+// Install implements [resilience.Feature].
+func (crowd) Install(s *resilience.Setup) error {
+	s.Explain(func(*resilience.Model) string { return "full: 4 of 4 under way, 100 waiting" })
+	return nil
+}
+
+// A pool that has more to do than it can is ready: it sheds what is not important,
+// and answers the rest.
+func TestHandlerFull(t *testing.T) {
+	bubble(t, quick, models("a"), func(r *rig) {
+		code, v, _ := get(r, r.checker.Handler(1), http.MethodGet)
+		require.Equal(r, 200, code)
+		require.Equal(r, "full: 4 of 4 under way, 100 waiting", v.Models[0].Reason)
+	}, crowd{})
+}
+
 // Before a checker belongs to a pool, and where a pool has no models, nothing is
 // ready.
 func TestHandlerOfNothing(t *testing.T) {
