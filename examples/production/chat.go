@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/health"
 )
 
 const (
@@ -21,47 +21,31 @@ const (
 
 // A service answers questions over HTTP.
 type service struct {
-	pool   *resilience.Pool
 	client *resilience.Client[[]Message, *resilience.Stream[Chunk]]
+	ready  http.Handler
 	log    *slog.Logger
 }
 
-func newService(pool *resilience.Pool, log *slog.Logger) (*service, error) {
+// newService returns a service that asks all of the pool's models in the same way.
+// Those of a provider that takes another one are bound by BindProviderStream.
+func newService(pool *resilience.Pool, checker *health.Checker, a api, log *slog.Logger) (*service, error) {
 	client, err := resilience.NewClient(pool,
-		resilience.BindProviderStream("atlas", ask, hooks),
-		resilience.BindProviderStream("boreal", ask, hooks))
-	return &service{pool, client, log}, err
+		resilience.BindAllStreams(a.answer, hooks),
+		resilience.Hooks[[]Message, *resilience.Stream[Chunk]]{Reduce: shorter})
+	return &service{client, checker.Handler(1), log}, err
 }
 
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /chat", s.chat)
-	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /readyz", s.ready)
 	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {})
 	return mux
 }
 
-// ready says 200 while one of the client's models can be asked, and why each
-// can or cannot.
-func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
-	code, lines := http.StatusServiceUnavailable, ""
-	for _, v := range s.pool.Explain("") {
-		if !slices.Contains(s.client.Models(), v.Model) {
-			lines += v.Model.ID() + " has a provider that this service does not know\n"
-			continue
-		}
-		if v.Usable {
-			code = http.StatusOK
-		}
-		lines += v.String() + "\n"
-	}
-	w.WriteHeader(code)
-	fmt.Fprint(w, lines)
-}
-
 // chat answers the q of a form: with text or, if that is accepted, a stream of
-// events. X-Tenant and X-Session are from a gateway in front, which has checked
-// them.
+// events. X-Tenant, X-Session and X-Priority are from a gateway in front, which has
+// checked them.
 func (s *service) chat(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxQuestion)
 	q := r.PostFormValue("q")
@@ -69,8 +53,14 @@ func (s *service) chat(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want a form with q", http.StatusBadRequest)
 		return
 	}
-	opts := resilience.CallOptions{Op: "chat", Tenant: r.Header.Get("X-Tenant"), Affinity: r.Header.Get("X-Session")}
+	priority, ok := priorities[r.Header.Get("X-Priority")]
+	if !ok {
+		http.Error(w, "want an X-Priority of low, normal, high or critical", http.StatusBadRequest)
+		return
+	}
+	opts := resilience.CallOptions{Op: "chat", Tenant: r.Header.Get("X-Tenant"), Affinity: r.Header.Get("X-Session"), Priority: priority}
 	stream, rep, err := s.client.Do(r.Context(), []Message{{"user", q}}, opts)
+	sayDegraded(w.Header(), rep)
 	switch {
 	case err != nil:
 		refuse(w, err)

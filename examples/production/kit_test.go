@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -160,4 +161,23 @@ func get(t *testing.T, url string) (int, string) {
 	res, err := http.Get(url)
 	require.NoError(t, err)
 	return res.StatusCode, body(t, res)
+}
+
+// ready returns the status of readiness, and what it says of each model.
+func ready(t *testing.T, base string) (code int, reasons map[string]string) {
+	t.Helper()
+	code, text := get(t, base+"/readyz")
+	return code, reasonsOf(t, text)
+}
+
+// reasonsOf returns what readiness says of each model.
+func reasonsOf(t *testing.T, text string) map[string]string {
+	t.Helper()
+	var v struct{ Models []struct{ ID, Reason string } }
+	require.NoError(t, json.Unmarshal([]byte(text), &v))
+	reasons := map[string]string{}
+	for _, m := range v.Models {
+		reasons[m.ID] = m.Reason
+	}
+	return reasons
 }

@@ -1,13 +1,15 @@
 // Command production is what a service around the library looks like: models
-// and settings from a file that is read again when it changes, readiness, and an
-// end that cuts no stream. To copy it, leave demo.go out and put your SDK in the
-// place of openai.go.
+// and settings from a file that is read again when it changes, models that die are
+// held and brought back, the less important is given up first, readiness, and an end
+// that cuts no stream. To copy it, leave demo.go out and put your SDK in the place of
+// openai.go.
 //
 //	go run ./examples/production                  fake models on this machine
 //	go run ./examples/production -config FILE     yours
 //
 //	curl -d 'q=Why is the sky blue?' http://127.0.0.1:8080/chat
 //	curl -N -H 'Accept: text/event-stream' -d 'q=Why is the sky blue?' http://127.0.0.1:8080/chat
+//	curl -i -H 'X-Priority: low' -d 'q=Why is the sky blue?' http://127.0.0.1:8080/chat
 //	curl http://127.0.0.1:8080/readyz
 package main
 
@@ -75,11 +77,12 @@ func start(ctx context.Context, o options, log *slog.Logger) error {
 		defer d.close()
 		o.config = d.config
 	}
-	pool, err := newPool(o, log)
+	models := newAPI(nil)
+	pool, checker, err := newPool(o, models, log)
 	if err != nil {
 		return err
 	}
-	s, err := newService(pool, log)
+	s, err := newService(pool, checker, models, log)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,136 +10,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience/chaos"
 )
-
-const events = "text/event-stream"
-
-// play returns the text of events, and the last one of another name.
-func play(t *testing.T, r io.Reader) (text, end string, err error) {
-	t.Helper()
-	name, lines := "", bufio.NewScanner(r)
-	for lines.Scan() {
-		if now, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
-			name = now
-		}
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		var part string
-		require.NoError(t, json.Unmarshal([]byte(data), &part))
-		if name == "message" {
-			text += part
-		} else {
-			end += name + " " + part
-		}
-	}
-	return text, end, lines.Err()
-}
-
-func TestAnswers(t *testing.T) {
-	well := fake(t, chaos.Model{})
-	for name, c := range map[string]struct {
-		first chaos.Fault
-		model string // that begins
-		end   string
-		ready string // of the first model, then
-	}{
-		"well":           {chaos.Fault{}, "atlas-large", "done atlas-large", "usable"},
-		"down":           {chaos.Fault{Name: chaos.Reset}, "boreal-chat", "done boreal-chat", "usable"},
-		"out of quota":   {chaos.Fault{Name: chaos.QuotaSpent}, "boreal-chat", "done boreal-chat", "held by quota"},
-		"breaks halfway": {chaos.Fault{Name: chaos.Cut, Tokens: 8}, "atlas-large", "done boreal-chat", "usable"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := chaos.Model{}
-			if c.first.Name != chaos.None {
-				m.Failures = []chaos.Failure{{Fault: c.first, Share: 1}}
-			}
-			p := begin(t, write(t, pair(fake(t, m), well)))
-			_, last, _ := strings.Cut(c.end, " ")
-
-			res := post(t, p.base, "X-Tenant", "acme")
-			require.Equal(t, 200, res.StatusCode)
-			require.Equal(t, last, res.Header.Get("X-Model"))
-			require.Equal(t, sky, body(t, res))
-			p.has(t, "msg=answered tenant=acme")
-
-			res = post(t, p.base, "Accept", events)
-			require.Equal(t, 200, res.StatusCode)
-			require.Equal(t, events, res.Header.Get("Content-Type"))
-			text, end, err := play(t, res.Body)
-			require.NoError(t, err)
-			require.NoError(t, res.Body.Close())
-			require.Equal(t, sky, text)
-			require.Equal(t, c.end, end)
-			require.Equal(t, c.model, res.Header.Get("X-Model"))
-
-			_, lines := get(t, p.base+"/readyz")
-			require.Contains(t, lines, "atlas-large "+c.ready)
-		})
-	}
-}
-
-func TestBrokenStreamSaysSo(t *testing.T) {
-	url := fake(t, chaos.Model{Script: []chaos.Fault{{Name: chaos.Cut, Tokens: 8}, {Status: 400}, {Status: 400}, {Status: 400}}})
-	p := begin(t, write(t, file("", model("atlas-large", "atlas", 0, url))))
-	res := post(t, p.base, "Accept", events)
-	defer res.Body.Close()
-	text, end, err := play(t, res.Body)
-	require.NoError(t, err)
-	require.Equal(t, "error truncated", end)
-	require.Len(t, strings.Fields(text), 8)
-	p.has(t, `msg="no answer"`)
-}
-
-func TestRefusals(t *testing.T) {
-	url := fake(t, chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Status: 429, Wait: 90 * time.Second}, Share: 1}}})
-	p := begin(t, write(t, pair(url, url)))
-	for _, want := range []struct {
-		text string
-		code int
-	}{{"rate_limited\n", 429}, {"rejected\n", 429}} { // by the providers, then by what holds their models
-		res := post(t, p.base)
-		require.Equal(t, want.text, body(t, res))
-		require.Equal(t, want.code, res.StatusCode)
-		require.Contains(t, []string{"89", "90"}, res.Header.Get("Retry-After"))
-	}
-	res, err := http.Post(p.base+"/chat", "text/plain", strings.NewReader("Why?"))
-	require.NoError(t, err)
-	require.Equal(t, 400, res.StatusCode)
-	require.Equal(t, "want a form with q\n", body(t, res))
-	code, _ := get(t, p.base+"/chat")
-	require.Equal(t, 405, code)
-}
-
-func TestReadiness(t *testing.T) {
-	url := fake(t, chaos.Model{Failures: []chaos.Failure{{Fault: chaos.Fault{Name: chaos.KeyRevoked}, Share: 1}}})
-	// Nobody binds the last model: that nothing holds it makes nothing ready.
-	config := write(t, file("", model("atlas-large", "atlas", 0, url), model("boreal-chat", "boreal", 1, url), model("other", "other", 2, url)))
-	p := begin(t, config)
-	code, text := get(t, p.base+"/readyz")
-	require.Equal(t, 200, code)
-	require.Equal(t, "atlas-large usable\nboreal-chat usable\nother has a provider that this service does not know\n", text)
-
-	res := post(t, p.base)
-	require.Equal(t, "unauthorized\n", body(t, res))
-	require.Equal(t, 502, res.StatusCode)
-	code, text = get(t, p.base+"/readyz")
-	require.Equal(t, 503, code)
-	require.Contains(t, text, "atlas-large held by credential")
-	require.Contains(t, text, "boreal-chat held by credential")
-	code, _ = get(t, p.base+"/livez")
-	require.Equal(t, 200, code)
-
-	replace(t, config, file("", model("atlas-small", "atlas", 0, fake(t, chaos.Model{}))))
-	until(t, func() bool { code, text = get(t, p.base+"/readyz"); return code == 200 }, "%s", p)
-	require.Equal(t, "atlas-small usable\n", text)
-}
 
 func TestReload(t *testing.T) {
 	url := fake(t, chaos.Model{})
@@ -173,12 +45,14 @@ func TestReload(t *testing.T) {
 		  "fallback": {"strategy": "fastest"},
 		  "retry": {"multiplier": 0.5},
 		  "breaker": {"models": {"b": {"probes": 0}}},
+		  "health": {"interval": "20"},
+		  "recovery": {"strategy": "fast"},
+		  "degrade": {"levels": {"moderate": {"admit": "lower"}, "sever": {}}},
 		  "braker": {}, "bypass": "no"}`: {
 			"models[0].weight: ", "models[0].contextWindow: ", "models[1].id: ", "models[1].price: ", "models[1].limits: ", "models[2].id: ", "models[2].teir: ",
 			"timeouts.call: ", "timeouts.ops.chat.attempt: ", "fallback.strategy: ", "retry.multiplier: ", "breaker.models.b: ", "breaker.models.b.probes: ",
-			"braker: ", "bypass: ",
+			"health.interval: ", "recovery.strategy: ", "degrade.levels.moderate.admit: ", "degrade.levels.sever: ", "braker: ", "bypass: ",
 		},
-		`{"models": [{"id": "a", "provider": "nobody"}]}`: {"models: leave a client without a model"},
 		`{"models": [`: {"config: "},
 	} {
 		before := len(p.String())
@@ -192,33 +66,6 @@ func TestReload(t *testing.T) {
 		}
 		answers("atlas-next")
 	}
-}
-
-// TestBypass takes the library out of the path.
-func TestBypass(t *testing.T) {
-	url := fake(t, chaos.Model{})
-	p := begin(t, write(t, file(`, "bypass": true`, model("atlas-large", "atlas", 0, url))))
-	for _, accept := range []string{"", events} {
-		res := post(t, p.base, "Accept", accept)
-		require.Equal(t, 200, res.StatusCode)
-		require.Equal(t, "atlas-large", res.Header.Get("X-Model"))
-		require.NotEmpty(t, body(t, res))
-	}
-	p.has(t, "report.bypassed=true")
-}
-
-// TestNobodyBinds has a file with models that the service can do nothing with:
-// one is of no use, and with nothing else there is no service.
-func TestNobodyBinds(t *testing.T) {
-	stranger := model("other", "other", 0, "http://127.0.0.1")
-	p := begin(t, write(t, file("", stranger, model("atlas-large", "atlas", 0, "http://127.0.0.1"))))
-	code, text := get(t, p.base+"/readyz")
-	require.Equal(t, 200, code)
-	require.Contains(t, text, "other has a provider that this service does not know\n")
-
-	var log strings.Builder
-	require.Equal(t, 1, run(t.Context(), []string{"-config", write(t, file("", stranger))}, &log))
-	require.Contains(t, log.String(), "no model of the pool has this provider")
 }
 
 // slow is a model whose answers take half a second.
@@ -247,8 +94,8 @@ func TestSignal(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 
 	until(t, func() bool { code, _ := get(t, base+"/readyz"); return code == 503 }, "%s", &log)
-	_, text := get(t, base+"/readyz")
-	require.Contains(t, text, "atlas-large not asked: the pool is draining")
+	_, reasons := ready(t, base)
+	require.Equal(t, "not asked: the pool is draining", reasons["atlas-large"])
 	refused := post(t, base)
 	require.Equal(t, "rejected\n", body(t, refused))
 	require.Equal(t, 503, refused.StatusCode)

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -54,32 +53,62 @@ var hooks = resilience.StreamHooks[[]Message, Chunk]{
 
 const maxLine = 1 << 20
 
-// client has no timeout: the pool does.
-var client = &http.Client{Transport: resilience.Tap(nil)}
+// An api asks models over HTTP. Its client has no timeout: the pool does.
+type api struct{ client *http.Client }
 
-// ask streams an answer of m, whose labels say where it is. Its keys are named
-// after the variables of the environment that have them.
-func ask(ctx context.Context, m *resilience.Model, messages []Message) iter.Seq2[Chunk, error] {
+func newAPI(over http.RoundTripper) api {
+	return api{&http.Client{Transport: resilience.Tap(over)}}
+}
+
+// A refusal has its StatusCode where those of SDKs have theirs, so that its kind
+// is known.
+type refusal struct {
+	StatusCode int
+	text       string
+}
+
+// Error returns what the provider said.
+func (r *refusal) Error() string { return r.text }
+
+// do asks m, whose labels say where it is. Its keys are named after the variables
+// of the environment that have them.
+func (a api) do(ctx context.Context, m *resilience.Model, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, m.Info().Labels["baseURL"]+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+os.Getenv(resilience.KeyFrom(ctx)))
+	res, err := a.client.Do(req)
+	if err == nil && res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says enough
+		return nil, &refusal{res.StatusCode, string(text)}
+	}
+	return res, err
+}
+
+// list is the pool's probe. It costs nothing but the request.
+func (a api) list(ctx context.Context, m *resilience.Model) error {
+	res, err := a.do(ctx, m, http.MethodGet, "/models", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxLine))
+	return err
+}
+
+// ask streams an answer of m.
+func (a api) ask(ctx context.Context, m *resilience.Model, messages []Message) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		body, _ := json.Marshal(map[string]any{"model": m.Name(), "messages": messages, "stream": true}) // nothing in it can fail
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Info().Labels["baseURL"]+"/chat/completions", bytes.NewReader(body))
-		if err != nil {
-			yield(Chunk{}, err)
-			return
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+os.Getenv(resilience.KeyFrom(ctx)))
-		res, err := client.Do(req)
+		res, err := a.do(ctx, m, http.MethodPost, "/chat/completions", body)
 		if err != nil {
 			yield(Chunk{}, err)
 			return
 		}
 		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			text, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // the status says enough
-			yield(Chunk{}, errors.New(string(text)))
-			return
-		}
 		lines := bufio.NewScanner(res.Body)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {

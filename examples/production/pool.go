@@ -5,16 +5,24 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/degrade"
+	"github.com/cmmv-hive/resilience/health"
+	"github.com/cmmv-hive/resilience/recovery"
 	"github.com/cmmv-hive/resilience/stack"
 )
 
 // protection is what the file's settings lie over.
 var protection = stack.Config{Timeouts: resilience.Timeouts{Call: 45 * time.Second, FirstChunk: 20 * time.Second}}
 
-func newPool(o options, log *slog.Logger) (*resilience.Pool, error) {
-	all := []resilience.Feature{stack.New(protection), resilience.Logger(log), resilience.ConfigFile(o.config, o.every)}
+func newPool(o options, a api, log *slog.Logger) (*resilience.Pool, *health.Checker, error) {
+	checker := health.New(health.Config{})
+	all := []resilience.Feature{
+		stack.New(protection), checker, recovery.New(recovery.Config{}), degrade.New(degrade.Config{}),
+		resilience.Probe(a.list), resilience.Logger(log), resilience.ConfigFile(o.config, o.every),
+	}
 	if o.audit != "" {
 		all = append(all, resilience.AuditFile(o.audit))
 	}
-	return resilience.NewPool(all...)
+	pool, err := resilience.NewPool(all...)
+	return pool, checker, err
 }
