@@ -143,47 +143,21 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// features is a program of the features that no example has yet.
-const features = `package main
-
-import (
-	"context"
-
-	"github.com/cmmv-hive/resilience"
-	"github.com/cmmv-hive/resilience/degrade"
-	"github.com/cmmv-hive/resilience/health"
-	"github.com/cmmv-hive/resilience/recovery"
-)
-
-func main() {
-	pool, err := resilience.NewPool(degrade.New(degrade.Config{}), health.New(health.Config{}), recovery.New(recovery.Config{}))
-	if err != nil {
-		panic(err)
-	}
-	_ = pool.Run(context.Background())
-}
-`
-
-// TestProductionHasNoMutants links programs that have them, and without the tag
+// TestProductionHasNoMutants links a program that has them all, and without the tag
 // nothing of them.
 func TestProductionHasNoMutants(t *testing.T) {
 	if testing.Short() {
-		t.Skip("links four programs")
+		t.Skip("links two programs")
 	}
-	source := filepath.Join(t.TempDir(), "main.go")
-	require.NoError(t, os.WriteFile(source, []byte(features), 0o600))
-	link := func(tags string) (programs []byte) {
-		for _, of := range []string{"./examples/gateway", source} {
-			file := filepath.Join(t.TempDir(), "program")
-			cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, of)
-			cmd.Dir = root
-			out, err := cmd.CombinedOutput()
-			require.NoError(t, err, "%s", out)
-			program, err := os.ReadFile(file)
-			require.NoError(t, err)
-			programs = append(programs, program...)
-		}
-		return programs
+	link := func(tags string) []byte {
+		file := filepath.Join(t.TempDir(), "program")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, "./examples/production")
+		cmd.Dir = root
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		program, err := os.ReadFile(file)
+		require.NoError(t, err)
+		return program
 	}
 	with, without := link("mutants"), link("")
 	for _, m := range registry {
