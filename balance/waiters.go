@@ -1,15 +1,16 @@
 package balance
 
 import (
-	"container/heap"
 	"container/list"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/mutants"
+	"github.com/cmmv-hive/resilience/internal/queue"
 )
 
 // A waiter is a call that waits for room.
 type waiter struct {
+	queue.Place // in its line
 	permit
 	priority resilience.Priority
 	deadline int64  // of the call
@@ -18,7 +19,6 @@ type waiter struct {
 	number   uint64 // of those who wait
 
 	line  *line
-	index int           // in it; -1 if it has left
 	ready chan struct{} // has a value when something has changed
 	fate  fate
 }
@@ -63,43 +63,15 @@ type line struct {
 	tenant string
 	level  int
 	turn   *list.Element
-	calls  []*waiter
+	calls  queue.Queue[*waiter]
 }
 
-// Len implements [heap.Interface].
-func (l *line) Len() int { return len(l.calls) }
-
-// Less implements [heap.Interface].
-func (l *line) Less(i, j int) bool { return l.calls[i].before(l.calls[j]) }
-
-func (w *waiter) before(v *waiter) bool {
+// Before implements [queue.Item].
+func (w *waiter) Before(v *waiter) bool {
 	if w.deadline != v.deadline {
 		return w.deadline < v.deadline
 	}
 	return w.number < v.number
-}
-
-// Swap implements [heap.Interface].
-func (l *line) Swap(i, j int) {
-	l.calls[i], l.calls[j] = l.calls[j], l.calls[i]
-	l.calls[i].index, l.calls[j].index = i, j
-}
-
-// Push implements [heap.Interface].
-func (l *line) Push(x any) {
-	w := x.(*waiter)
-	w.index = len(l.calls)
-	l.calls = append(l.calls, w)
-}
-
-// Pop implements [heap.Interface].
-func (l *line) Pop() any {
-	end := len(l.calls) - 1
-	w := l.calls[end]
-	l.calls[end] = nil
-	l.calls = l.calls[:end]
-	w.index = -1
-	return w
 }
 
 func (q *waiters) push(w *waiter) {
@@ -117,14 +89,14 @@ func (q *waiters) push(w *waiter) {
 	q.last++
 	q.n++
 	w.line, w.number = l, q.last
-	heap.Push(l, w)
+	l.calls.Put(w)
 }
 
 // remove takes w out. A line that was served is the last to be served again.
 func (q *waiters) remove(w *waiter, served bool) {
 	l := w.line
 	lines := &q.lines[l.level]
-	heap.Remove(l, w.index)
+	l.calls.Remove(w)
 	q.n--
 	switch {
 	case len(l.calls) == 0:
@@ -182,7 +154,7 @@ func (q *waiters) victim(p resilience.Priority, tenant string) *waiter {
 		}
 		worst := longest.calls[0]
 		for _, w := range longest.calls {
-			if worst.before(w) {
+			if worst.Before(w) {
 				worst = w
 			}
 		}
@@ -191,7 +163,7 @@ func (q *waiters) victim(p resilience.Priority, tenant string) *waiter {
 	return nil
 }
 
-// len is Len, of none too.
+// len counts them, of none too.
 func (l *line) len() int {
 	if l == nil {
 		return 0

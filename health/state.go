@@ -9,11 +9,14 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/mutants"
+	"github.com/cmmv-hive/resilience/internal/queue"
 )
 
 // A state is what is known of a model. The checker's mu guards it, but for noted;
 // the work in the background alone changes what is above the line.
 type state struct {
+	queue.Place
+
 	verdict           resilience.Status // Available, Degraded or Unavailable
 	reason            string
 	since             time.Duration // of verdict
@@ -36,7 +39,6 @@ type state struct {
 	due      time.Duration // of the next check
 	next     time.Duration // the same, while one is under way
 	probeAt  time.Duration // from when on it may be probed
-	place    int           // in the queue
 	provider string        // of its description
 	region   string
 	enrolled bool // among the models that are checked
@@ -61,6 +63,9 @@ type state struct {
 
 	successes, failures, malformed float64 // decayed, as of countedAt
 }
+
+// Before implements [queue.Item].
+func (st *state) Before(o *state) bool { return st.due < o.due }
 
 // peers sum up the latest checks of models that are compared.
 type peers struct{ n, failed float64 }

@@ -1,7 +1,6 @@
 package health
 
 import (
-	"container/heap"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/queue"
 )
 
 // work is what the checks in the background know of all models. The checker's mu
@@ -25,7 +25,7 @@ type work struct {
 	states     []*state // of them
 	generation uint64
 	steps      uint64
-	queue      queue
+	queue      queue.Queue[*state]
 	waiting    []asked // for their probe's turn
 	turnAt     time.Duration
 	lookAt     time.Duration
@@ -101,6 +101,7 @@ func (c *Checker) begin() {
 	defer c.mu.Unlock()
 	w := &c.work
 	for _, st := range w.states {
+		w.queue.Remove(st)
 		st.outage, st.peers, st.counted, st.underWay = nil, nil, peers{}, false
 	}
 	*w = work{
@@ -140,7 +141,7 @@ func (c *Checker) step() (start []asked, acts []act, wait time.Duration) {
 	w.found = w.found[:0]
 	c.giveUp(now)
 	for len(w.queue) > 0 && w.queue[0].due <= now {
-		c.check(heap.Pop(&w.queue).(*state), now)
+		c.check(w.queue[0], now)
 	}
 	for len(w.waiting) > 0 && w.turnAt <= now {
 		a := w.waiting[0]
@@ -189,10 +190,11 @@ func (c *Checker) enrol() {
 	known := make(map[*state]bool, len(w.states))
 	for _, st := range w.states {
 		st.enrolled = false
+		w.queue.Remove(st)
 		known[st] = !w.stale
 	}
 	w.stale, w.generation, w.models = false, generation, models
-	w.states, w.queue, w.probing = states, w.queue[:0], 0
+	w.states, w.probing = states, 0
 	for _, st := range states {
 		st.enrolled = true
 	}
@@ -232,18 +234,15 @@ func (c *Checker) enrol() {
 			st.probeAt = now + time.Duration(phase*float64(max(c.period(), st.rules.interval)))
 		}
 		if !st.underWay {
-			w.queue = append(w.queue, st)
+			w.queue.Put(st)
 		}
-	}
-	heap.Init(&w.queue)
-	for i, st := range w.queue {
-		st.place = i
 	}
 }
 
 // check checks st, whose time has come, or lets it wait for a probe.
 func (c *Checker) check(st *state, now time.Duration) {
 	w := &c.work
+	w.queue.Remove(st)
 	phi := st.phi(now)
 	f := st.judge(now, phi)
 	part := .9 + .2*w.rand.Float64()
@@ -280,7 +279,7 @@ func (c *Checker) check(st *state, now time.Duration) {
 // again puts st in the queue.
 func (c *Checker) again(st *state, due time.Duration) {
 	st.due, st.underWay = due, false
-	heap.Push(&c.work.queue, st)
+	c.work.queue.Put(st)
 }
 
 // share takes in what recovery's probe of a model has brought since the latest check.
@@ -356,7 +355,7 @@ func (c *Checker) look(now time.Duration) {
 		}
 		if sooner := st.countedAt + st.rules.interval/time.Duration(max(st.rules.fall, 2)); sooner < st.due && st.phi(now) >= suspicious {
 			st.due = max(sooner, now)
-			heap.Fix(&w.queue, st.place)
+			w.queue.Put(st)
 		}
 	}
 	c.outages(now)

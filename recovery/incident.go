@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/queue"
 )
 
 // A phase is where an incident is.
@@ -20,6 +21,8 @@ const (
 // An incident is a model that is out of rotation, or on its way back. It belongs
 // to the background work.
 type incident struct {
+	queue.Place
+
 	model *resilience.Model
 	watch *watch
 	plan  *plan // that rules are of
@@ -47,7 +50,6 @@ type incident struct {
 	ends   time.Duration // at the latest
 
 	at    time.Duration // to look at it
-	place int           // in the queue, or nowhere
 	ready bool          // for an attempt, and in line
 
 	by   resilience.HoldBy // who held it, in a trial

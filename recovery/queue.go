@@ -1,45 +1,12 @@
 package recovery
 
 import (
-	"container/heap"
 	"slices"
 	"time"
 )
 
-// A queue is a heap of incidents by when there is something to do.
-type queue []*incident
-
-// Len implements [heap.Interface].
-func (q *queue) Len() int { return len(*q) }
-
-// Less implements [heap.Interface].
-func (q *queue) Less(i, j int) bool { return (*q)[i].at < (*q)[j].at }
-
-// Swap implements [heap.Interface].
-func (q *queue) Swap(i, j int) {
-	l := *q
-	l[i], l[j] = l[j], l[i]
-	l[i].place, l[j].place = i, j
-}
-
-// Push implements [heap.Interface].
-func (q *queue) Push(x any) {
-	i := x.(*incident)
-	i.place = len(*q)
-	*q = append(*q, i)
-}
-
-// Pop implements [heap.Interface].
-func (q *queue) Pop() any {
-	old := *q
-	i := old[len(old)-1]
-	i.place = nowhere
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	return i
-}
-
-const nowhere = -1 // in the queue
+// Before implements [queue.Item].
+func (i *incident) Before(o *incident) bool { return i.at < o.at }
 
 // place puts i, which may be nil, where it belongs: into the queue, or in line for an
 // attempt.
@@ -53,23 +20,13 @@ func (k *keeper) place(i *incident) {
 		k.ready = append(k.ready, i)
 	}
 	if i.ready = ready; ready {
-		k.remove(i)
+		k.queue.Remove(i)
 		return
 	}
 	if i.at = at; at <= k.now { // it waits for somebody, who wakes
 		i.at = k.now + time.Second
 	}
-	if i.place == nowhere {
-		heap.Push(&k.queue, i)
-	} else {
-		heap.Fix(&k.queue, i.place)
-	}
-}
-
-func (k *keeper) remove(i *incident) {
-	if i.place != nowhere {
-		heap.Remove(&k.queue, i.place)
-	}
+	k.queue.Put(i)
 }
 
 // busy counts the attempts under way. One that hangs keeps nobody else.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/mutants"
+	"github.com/cmmv-hive/resilience/internal/queue"
 )
 
 // A keeper is one run of the background work.
@@ -20,7 +21,7 @@ type keeper struct {
 	*Recoverer
 	ctx   context.Context //nolint:containedctx // of the run
 	of    map[*resilience.Model]*incident
-	queue queue
+	queue queue.Queue[*incident]
 	ready []*incident   // in line for an attempt; who is not ready any more, too
 	under []*incident   // attempts
 	now   time.Duration // of the latest pass
@@ -208,7 +209,7 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 	now := k.pool.Now()
 	plan := k.plan.Load()
 	i := &incident{
-		model: m, watch: w, plan: plan, rules: plan.rules(m), cause: k.cause(m, w, s), place: nowhere,
+		model: m, watch: w, plan: plan, rules: plan.rules(m), cause: k.cause(m, w, s),
 		start: s.since, detected: w.detected(s.since), by: s.by,
 	}
 	const soon = 2 * time.Minute
@@ -398,7 +399,7 @@ func (k *keeper) forget(i *incident) {
 		k.inbox.ramp(i.model, 1)
 	}
 	delete(k.of, i.model)
-	k.remove(i)
+	k.queue.Remove(i)
 }
 
 // tell publishes a step.
