@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -32,6 +33,7 @@ type work struct {
 	probing    int // models that want probes
 	found      []found
 	asking     map[uint64]asked // by number
+	deafAt     time.Duration    // the first of them is given up then, or later
 	asks       uint64
 	acts       []act
 
@@ -154,6 +156,7 @@ func (c *Checker) step() (start []asked, acts []act, wait time.Duration) {
 		w.asks++
 		a.number, a.ends = w.asks, now+a.timeout+lookFor(w.interval)
 		w.asking[a.number] = a
+		w.deafAt = min(w.deafAt, a.ends)
 		start = append(start, a)
 	}
 	at := w.lookAt
@@ -298,16 +301,23 @@ var errDeaf = fmt.Errorf("%w: the probe does not end", resilience.TimedOut)
 
 // giveUp no longer waits for probes that heed no context.
 func (c *Checker) giveUp(now time.Duration) {
+	w := &c.work
+	if now < w.deafAt {
+		return
+	}
 	var late []uint64
-	for number, a := range c.work.asking {
+	w.deafAt = math.MaxInt64
+	for number, a := range w.asking {
 		if a.ends <= now {
 			late = append(late, number)
+		} else {
+			w.deafAt = min(w.deafAt, a.ends)
 		}
 	}
 	slices.Sort(late)
 	for _, number := range late {
-		a := c.work.asking[number]
-		delete(c.work.asking, number)
+		a := w.asking[number]
+		delete(w.asking, number)
 		c.learn(found{a, resilience.Probed{At: now, Took: a.timeout, Err: errDeaf}})
 	}
 }

@@ -134,7 +134,7 @@ func TestSuspended(t *testing.T) {
 		_, _ = fmt.Sscan(strings.TrimPrefix(line, "calls "), &good, &bad)
 		require.False(t, strings.HasPrefix(line, "event") && !strings.HasPrefix(line, "event warning"), "%s", line)
 	}
-	t.Logf("%d calls were answered, %d not; %.160q", good, bad, all)
+	t.Logf("published: a process that is stopped for %v: measured %d calls answered, %d not, reference none, target all, and no model held for it", asleep, good, bad)
 	require.Greater(t, good, 500)
 	require.Zero(t, bad, "another model answers")
 }
