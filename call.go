@@ -102,6 +102,8 @@ func (c *Call) Options() CallOptions {
 	return *c.opts
 }
 
+func (c *Call) verbatim() bool { return c.opts != nil && c.opts.Verbatim }
+
 // Op returns Options().Op.
 func (c *Call) Op() string {
 	if c.opts == nil {

@@ -60,7 +60,7 @@ func (x *exchange[Req, Resp]) exec(ctx context.Context, a *attempt) error {
 			if l := x.alive(); l != nil {
 				l.abandon()
 			}
-			if b.hooks.Revise != nil {
+			if b.hooks.Revise != nil && !x.verbatim() {
 				x.record().flaw = err
 			}
 			a.jot(func(n *note) { n.invalid = true })
@@ -192,7 +192,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	}
 	if err != nil {
 		err = x.conclude(err, rep)
-		if fall := v.binding.hooks.Default; fall != nil && ctx.Err() == nil {
+		if fall := v.binding.hooks.Default; fall != nil && ctx.Err() == nil && !x.verbatim() {
 			if resp, err = fall(req, err); err == nil && rep != nil {
 				rep.Defaulted = true
 			}

@@ -9,10 +9,14 @@ import (
 	"github.com/cmmv-hive/resilience/internal/classify"
 )
 
-// explain makes an *Error of what the callee returned, and spares the model what came
-// of a process that slept.
+// explain makes an *Error of what the callee returned, spares the model what came of
+// a process that slept, and ends a call that is to have one answer at the first part
+// of one.
 func (a *attempt) explain(err error) (Kind, error) {
 	kind, what := a.because(err)
+	if e, ok := what.(*Error); ok && a.call.verbatim() && a.answering(kind) {
+		e.final = true
+	}
 	if kind != TimedOut && kind != Unreachable && kind != Truncated || nested(err) {
 		return kind, what
 	}
@@ -22,6 +26,12 @@ func (a *attempt) explain(err error) (Kind, error) {
 		e.reason = strings.TrimPrefix(e.reason+"; this process was not running for "+d.Round(time.Millisecond).String()+" of it", "; ")
 	}
 	return kind, what
+}
+
+// answering reports whether a part of an answer has come to an attempt that failed.
+func (a *attempt) answering(k Kind) bool {
+	n := a.notes()
+	return k == Truncated || k == Malformed || k == Filtered || n.status/100 == 2 || n.firstChunk > 0
 }
 
 // slept returns how long the process did not run, if that is what came of the attempt.

@@ -66,7 +66,7 @@ func inTurn(lastResort bool) resilience.Feature {
 func again(n int) resilience.Feature {
 	return layer(resilience.LayerRetry, func(ctx context.Context, c *resilience.Call, next resilience.Handler) error {
 		err := next(ctx, c)
-		for try := 1; err != nil && try < n && !c.GaveUp(err) && resilience.KindOf(err).Retry() && c.Extra(err); try++ {
+		for try := 1; err != nil && try < n && !c.GaveUp(err) && (resilience.KindOf(err).Retry() || c.Revises()) && c.Extra(err); try++ {
 			err = next(ctx, c)
 		}
 		if err != nil {

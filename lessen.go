@@ -6,10 +6,10 @@ import (
 )
 
 // Reduce makes the call's request ask for less, by [Hooks].Reduce, and reports
-// whether there is one. It is for one layer above LayerRoute, once a call. For
-// feature authors.
+// whether there is one. It is for one layer above LayerRoute, once a call, and
+// does nothing to one that is Verbatim. For feature authors.
 func (c *Call) Reduce(step int) bool {
-	if step <= 0 || !c.typed.reduce(step) {
+	if step <= 0 || c.verbatim() || !c.typed.reduce(step) {
 		return false
 	}
 	c.record().reduced = step

@@ -38,6 +38,12 @@ type CallOptions struct {
 	// surely came before still move on.
 	Once bool
 
+	// Verbatim has the request asked as it is, and the answer be what the model says:
+	// Hooks.Reduce, Revise and Default are not used, streams that break are not
+	// mended, and nothing is asked again of which any part of an answer has come. It
+	// is for votes and measurements, and holds for the calls within the call too.
+	Verbatim bool
+
 	// Require lists capabilities that the model must have, whatever happens: no
 	// fallback, hedge or last resort goes elsewhere. A model's region is one of
 	// its capabilities.
@@ -130,7 +136,7 @@ func (c *Call) inherit(ctx context.Context, opts *CallOptions) {
 	c.root = outer.root
 	if o := outer.opts; o != nil {
 		theirs := CallOptions{
-			Op: o.Op, Tenant: o.Tenant, Key: o.Key, Priority: o.Priority, Once: o.Once, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
+			Op: o.Op, Tenant: o.Tenant, Key: o.Key, Priority: o.Priority, Once: o.Once, Verbatim: o.Verbatim, Region: o.Region, Affinity: o.Affinity, Tokens: o.Tokens,
 			purse: o.purse,
 		}
 		if !theirs.zero() {
@@ -175,6 +181,7 @@ func overlay(base, over CallOptions) CallOptions {
 	}
 	over.MaxCost = cmp.Or(over.MaxCost, base.MaxCost)
 	over.Once = over.Once || base.Once
+	over.Verbatim = over.Verbatim || base.Verbatim
 	if over.Require == nil {
 		over.Require = base.Require
 	}
@@ -187,7 +194,7 @@ func overlay(base, over CallOptions) CallOptions {
 
 // zero reports whether nothing is set of what calls within a call take over.
 func (o *CallOptions) zero() bool {
-	return o.Op == "" && o.Tenant == "" && o.Key == "" && o.Priority == 0 && !o.Once && o.Region == "" && o.Affinity == "" && o.Tokens == 0 &&
+	return o.Op == "" && o.Tenant == "" && o.Key == "" && o.Priority == 0 && !o.Once && !o.Verbatim && o.Region == "" && o.Affinity == "" && o.Tokens == 0 &&
 		o.purse == nil
 }
 

@@ -65,7 +65,7 @@ func (s *Stream[Chunk]) rescue(err error) bool {
 	}
 	for i := range l.holds {
 		broke, ok := mendable(l.explainTo(i, err, s.delivered))
-		if !ok || s.closed.Load() {
+		if !ok || s.closed.Load() || l.holds[i].call.verbatim() {
 			continue
 		}
 		l.stop()
