@@ -102,7 +102,7 @@ func checkImport(from, to string) string {
 		if !own && floors[here] <= floors[there] {
 			return fmt.Sprintf("%s (floor %d) imports %s (floor %d)", from, floors[here], to, floors[there])
 		}
-	case within(to, "github.com/stretchr/testify"):
+	case within(to, "github.com/stretchr/testify"), within(to, "pgregory.net/rapid"):
 		return fmt.Sprintf("%s imports %s outside a test", from, to)
 	case thirdParty(to) && here != "examples":
 		if dir, _ := home(to); dir != here || here == "" {
@@ -116,7 +116,7 @@ func checkImport(from, to string) string {
 // "". Tests may go up and across, and may compare with third parties that the
 // module has anyway.
 func checkTestImport(from, to string) string {
-	if _, known := home(to); known || !thirdParty(to) || to == "github.com/stretchr/testify/require" || place(from) == "examples" {
+	if _, known := home(to); known || !thirdParty(to) || to == "github.com/stretchr/testify/require" || to == "pgregory.net/rapid" || place(from) == "examples" {
 		return ""
 	}
 	return fmt.Sprintf("a test of %s imports %s", from, to)
@@ -212,6 +212,7 @@ func TestFloorsReportEachViolation(t *testing.T) {
 		"a third party without a home":     {[]listed{imports("/retry", "github.com/google/uuid")}, `whose home is ""`},
 		"a namesake of a third party":      {[]listed{imports("/breaker", "github.com/sony/gobreaker/v20")}, `whose home is ""`},
 		"testify outside a test":           {[]listed{imports("/retry", "github.com/stretchr/testify/require")}, "outside a test"},
+		"rapid outside a test":             {[]listed{imports("/bipadapter", "pgregory.net/rapid")}, "outside a test"},
 		"testify in an example":            {[]listed{imports("/examples/a", "github.com/stretchr/testify/require")}, "outside a test"},
 		"assert in a test":                 {[]listed{{ImportPath: m + "/retry", TestImports: []string{"github.com/stretchr/testify/assert"}}}, "a test of " + m + "/retry imports github.com/stretchr/testify/assert"},
 		"a stranger in an outside test":    {[]listed{{ImportPath: m, XTestImports: []string{"go.uber.org/goleak"}}}, "a test of " + m + " imports go.uber.org/goleak"},

@@ -143,21 +143,36 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestProductionHasNoMutants links a program that has them all, and without the tag
+// votes is a program of what the production example has no use for.
+const votes = `package main
+
+import "github.com/cmmv-hive/resilience/bipadapter"
+
+func main() {
+	_, _ = bipadapter.Rule{}.Count(bipadapter.Poll{})
+}
+`
+
+// TestProductionHasNoMutants links programs that have them all, and without the tag
 // nothing of them.
 func TestProductionHasNoMutants(t *testing.T) {
 	if testing.Short() {
-		t.Skip("links two programs")
+		t.Skip("links four programs")
 	}
-	link := func(tags string) []byte {
-		file := filepath.Join(t.TempDir(), "program")
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, "./examples/production")
-		cmd.Dir = root
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		program, err := os.ReadFile(file)
-		require.NoError(t, err)
-		return program
+	source := filepath.Join(t.TempDir(), "main.go")
+	require.NoError(t, os.WriteFile(source, []byte(votes), 0o600))
+	link := func(tags string) (programs []byte) {
+		for _, of := range []string{"./examples/production", source} {
+			file := filepath.Join(t.TempDir(), "program")
+			cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, of)
+			cmd.Dir = root
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			program, err := os.ReadFile(file)
+			require.NoError(t, err)
+			programs = append(programs, program...)
+		}
+		return programs
 	}
 	with, without := link("mutants"), link("")
 	for _, m := range registry {

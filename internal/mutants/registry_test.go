@@ -57,6 +57,10 @@ var registry = []mutant{
 	{"recovery-leaves-a-ramp-behind", "recovery", "a model on its way back stays at a tenth when Run ends", "TestRunThatStops"},
 	{"recovery-tries-all-at-once", "recovery", "a thousand models come back at the same instant", "TestFewAtOnce"},
 
+	{"tally-absent-voters-shrink-the-whole", "bipadapter", "two of five are a majority of those who came", "TestCount"},
+	{"tally-liars-decide", "bipadapter", "a decision stands that liars could have made", "TestCount"},
+	{"tally-two-ballots-of-one-voter", "bipadapter", "a voter who says yes and no is believed", "TestOneVoterOneBallot"},
+
 	{"call-attempts-without-bound", ".", "retries, moves and nested calls have no common bound", "TestNestedCallsShareTheBudget"},
 	{"attempt-blames-models-for-a-process-that-slept", ".", "timeouts that a stopped process woke up to count against models", "TestAsleep"},
 	{"call-blames-models-for-short-deadlines", ".", "an attempt that got the last second counts against its model", "TestCut"},

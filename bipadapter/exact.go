@@ -1,0 +1,78 @@
+package bipadapter
+
+import (
+	"math/big"
+	"strconv"
+)
+
+// decimal returns x as the number that it is printed as.
+func decimal(x float64) *big.Rat {
+	r, ok := new(big.Rat).SetString(strconv.FormatFloat(x, 'g', -1, 64))
+	if !ok {
+		return new(big.Rat) // not finite, which checks refuse
+	}
+	return r
+}
+
+// part returns the simplest fraction within 1e-9 of x.
+func part(x float64) *big.Rat {
+	near := big.NewRat(1, 1_000_000_000)
+	at := decimal(x)
+	low := new(big.Rat).Sub(at, near)
+	if low.Sign() <= 0 {
+		return new(big.Rat)
+	}
+	return simplest(low, new(big.Rat).Add(at, near))
+}
+
+// simplest returns the fraction with the least denominator in [low, high], by
+// continued fractions; low is positive.
+func simplest(low, high *big.Rat) *big.Rat {
+	whole := new(big.Int).Quo(low.Num(), low.Denom())
+	floor := new(big.Rat).SetInt(whole)
+	if floor.Cmp(low) == 0 {
+		return floor
+	}
+	next := new(big.Rat).Add(floor, big.NewRat(1, 1))
+	if next.Cmp(high) <= 0 {
+		return next
+	}
+	rest := simplest(
+		new(big.Rat).Inv(new(big.Rat).Sub(high, floor)),
+		new(big.Rat).Inv(new(big.Rat).Sub(low, floor)),
+	)
+	return rest.Add(floor, rest.Inv(rest))
+}
+
+// whole scales rationals to integers: it returns them times the least common
+// multiple of their denominators, and that.
+func whole(rats []*big.Rat) (ints []*big.Int, scale *big.Int) {
+	scale = big.NewInt(1)
+	for _, r := range rats {
+		gcd := new(big.Int).GCD(nil, nil, scale, r.Denom())
+		scale.Mul(scale, new(big.Int).Quo(r.Denom(), gcd))
+	}
+	for _, r := range rats {
+		n := new(big.Int).Quo(scale, r.Denom())
+		ints = append(ints, n.Mul(n, r.Num()))
+	}
+	return ints, scale
+}
+
+// ratio returns a/b as a float, and 0 where b is.
+func ratio(a, b *big.Int) float64 {
+	if b.Sign() == 0 {
+		return 0
+	}
+	f, _ := new(big.Rat).SetFrac(a, b).Float64()
+	return f
+}
+
+// show returns r as a decimal where that is exact and short, and otherwise as a
+// fraction.
+func show(r *big.Rat) string {
+	if n, exact := r.FloatPrec(); exact && n <= 20 {
+		return r.FloatString(n)
+	}
+	return r.RatString()
+}
