@@ -117,15 +117,16 @@ func (r Rule) Count(poll Poll) (Count, error) {
 	return c, nil
 }
 
-// sift returns one cast for each eligible voter, in their order, and the names
-// of those that are none, sorted.
+// sift returns one cast for each eligible voter, in their order, without a
+// standing where there was none, and the names of those that are not eligible,
+// sorted.
 func sift(voters []Voter, casts []Cast, abstains func(Ballot) bool) (of []Cast, strangers []string, err error) {
 	at := make(map[string]int, len(voters))
 	for i, v := range voters {
 		for _, name := range v.names() {
 			at[spelling(name)] = i
 		}
-		of = append(of, Cast{Voter: v.Name, Standing: Absent})
+		of = append(of, Cast{Voter: v.Name})
 	}
 	for i, c := range casts {
 		c.Standing, err = standing(c, abstains)

@@ -394,3 +394,21 @@ func TestHugePolls(t *testing.T) {
 	c := count(t, bipadapter.Rule{Method: bipadapter.Scores, Threshold: 0.3, Faults: 80}, p)
 	require.Equal(t, bipadapter.Approved, c.Outcome)
 }
+
+func TestSettled(t *testing.T) {
+	for words, want := range map[string]bool{
+		"y y y - -": true, "y y - - -": false, "y y n n -": false, "y y y n n": true, "- -": false, "y y n n": true,
+	} {
+		got, err := bipadapter.Rule{}.Settled(poll(words))
+		require.NoError(t, err)
+		require.Equal(t, want, got, words)
+	}
+	rule := bipadapter.Rule{Method: bipadapter.Approval, Veto: bipadapter.Veto{Reject: 0.4}}
+	got, err := rule.Settled(poll("y y y - -"))
+	require.NoError(t, err)
+	require.False(t, got, "two may object")
+	_, err = bipadapter.Rule{Threshold: 2}.Settled(poll("y"))
+	require.Error(t, err)
+	_, err = bipadapter.Rule{}.Settled(bipadapter.Poll{Voters: []bipadapter.Voter{{}}})
+	require.Error(t, err)
+}

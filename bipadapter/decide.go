@@ -129,26 +129,26 @@ func (t *table) chooseOne(v *verdict, s *sums, say teller) {
 	if second >= 0 {
 		lead.Sub(lead, s.by[second])
 	}
-	say.f("%s leads with %s of %s, by %s; unheard: %s", clip(t.options[first]), t.w(s.by[first]), t.w(s.base), t.w(lead), t.w(s.unheard))
-	enough := compare(s.by[first], s.base, t.threshold)
+	say.f("%s leads with %s of %s, by %s; unheard: %s", named(t.options[first]), t.w(s.by[first]), t.w(s.base), t.w(lead), t.w(s.unheard))
+	enough := amount{s.by[first], s.base}.compare(t.threshold)
 	switch agree := t.agree(first); {
 	case s.by[first].Sign() == 0:
 		v.because(say, "no option has any weight")
 	case lead.Sign() == 0:
-		v.because(say, "a tie between %s and %s", clip(t.options[first]), clip(t.options[second]))
+		v.because(say, "a tie between %s and %s", named(t.options[first]), named(t.options[second]))
 	case enough < 0, enough == 0 && t.rule.Method == Majority:
-		v.because(say, "%s has %s of %s, and it takes %s %s", clip(t.options[first]), t.w(s.by[first]), t.w(s.base), t.least(), show(t.threshold))
+		v.because(say, "%s has %s of %s, and it takes %s %s", named(t.options[first]), t.w(s.by[first]), t.w(s.base), t.least(), exactly{t.threshold})
 	case lead.Cmp(s.unheard) <= 0:
-		v.because(say, "%s leads by %s, which the unheard %s could make up for", clip(t.options[first]), t.w(lead), t.w(s.unheard))
+		v.because(say, "%s leads by %s, which the unheard %s could make up for", named(t.options[first]), t.w(lead), t.w(s.unheard))
 	case agree < t.needed():
-		v.because(say, "%d independent voters are for %s; to withstand %d liars among %d it takes %d", agree, clip(t.options[first]), t.rule.Faults, t.units, t.needed())
+		v.because(say, "%d independent voters are for %s; to withstand %d liars among %d it takes %d", agree, named(t.options[first]), t.rule.Faults, t.units, t.needed())
 	default:
 		v.option = first
 		v.outcome = Chosen
 		if !t.custom {
 			v.outcome = map[string]Outcome{Approve: Approved, Reject: Refused}[t.options[first]]
 		}
-		v.because(say, "%s has %s of %s, and it takes %s %s", clip(t.options[first]), t.w(s.by[first]), t.w(s.base), t.least(), show(t.threshold))
+		v.because(say, "%s has %s of %s, and it takes %s %s", named(t.options[first]), t.w(s.by[first]), t.w(s.base), t.least(), exactly{t.threshold})
 	}
 }
 
@@ -161,27 +161,27 @@ func (t *table) least() string {
 
 // judge decides on a proposal.
 func (t *table) judge(v *verdict, s *sums, say teller) {
-	low := new(big.Rat).SetFrac(s.points, new(big.Int).Mul(t.full, s.base))
+	whole := new(big.Int).Mul(t.full, s.base)
 	most := new(big.Int).Add(s.points, new(big.Int).Mul(t.full, s.unheard))
-	high := new(big.Rat).SetFrac(most, new(big.Int).Mul(t.full, s.base))
-	say.f("for: %s of %s; with the unheard, who weigh %s, at most %s", show(t.unit(s.points)), t.w(new(big.Int).Mul(s.base, big.NewInt(t.top()))), t.w(s.unheard), show(t.unit(most)))
-	say.f("share: %s to %s; threshold %s, hold %s", show(low), show(high), show(t.threshold), show(t.hold))
+	low, high := amount{s.points, whole}, amount{most, whole}
+	say.f("for: %s of %s; with the unheard, who weigh %s, at most %s", amount{s.points, t.per}, amount{new(big.Int).Mul(s.base, t.full), t.per}, t.w(s.unheard), amount{most, t.per})
+	say.f("share: %s to %s; threshold %s, hold %s", low, high, exactly{t.threshold}, exactly{t.hold})
 	tie := t.rule.Method == Approval && s.by[0].Cmp(new(big.Int).Add(s.by[1], s.unheard)) <= 0
 	floor := t.threshold
 	if t.hold.Sign() > 0 {
 		floor = t.hold
 	}
 	switch {
-	case low.Cmp(t.threshold) >= 0 && tie:
-		v.because(say, "a tie at %s, or one that the unheard could make", show(low))
-	case low.Cmp(t.threshold) >= 0:
+	case low.compare(t.threshold) >= 0 && tie:
+		v.because(say, "a tie at %s, or one that the unheard could make", low)
+	case low.compare(t.threshold) >= 0:
 		t.settle(v, Approved, t.threshold, nil, say)
-	case high.Cmp(floor) < 0:
+	case high.compare(floor) < 0:
 		t.settle(v, Refused, nil, floor, say)
-	case low.Cmp(floor) >= 0 && high.Cmp(t.threshold) < 0:
+	case low.compare(floor) >= 0 && high.compare(t.threshold) < 0:
 		t.settle(v, Revised, floor, t.threshold, say)
 	default:
-		v.because(say, "those who have not been heard could still take %s to %s", show(low), show(high))
+		v.because(say, "those who have not been heard could still take %s to %s", low, high)
 	}
 }
 
@@ -204,11 +204,11 @@ func (t *table) settle(v *verdict, o Outcome, from, to *big.Rat, say teller) {
 	v.option = slices.Index(t.options, choice)
 	switch o {
 	case Approved:
-		v.because(say, "the share reaches the threshold of %s", show(from))
+		v.because(say, "the share reaches the threshold of %s", exactly{from})
 	case Revised:
-		v.because(say, "the share is from %s on and below %s", show(from), show(to))
+		v.because(say, "the share is from %s on and below %s", exactly{from}, exactly{to})
 	default:
-		v.because(say, "the share is below %s", show(to))
+		v.because(say, "the share is below %s", exactly{to})
 	}
 }
 
@@ -242,21 +242,15 @@ func (t *table) vetoed(v *verdict, say teller) bool {
 	for _, w := range byUnit[:min(t.rule.Faults, len(byUnit))] {
 		against.Sub(against, w)
 	}
-	say.f("vetoes: %s of the generals' %s%s; %s sends back, %s rejects", t.w(against), t.w(generals), t.spared(), never(t.revise), never(t.reject))
+	say.f("vetoes: %s of the generals' %s%s; %s sends back, %s rejects", t.w(against), t.w(generals), t.spared(), never{t.revise}, never{t.reject})
 	switch {
-	case t.reject.Sign() > 0 && compare(against, generals, t.reject) >= 0:
+	case t.reject.Sign() > 0 && amount{against, generals}.compare(t.reject) >= 0:
 		v.outcome, v.option = Refused, slices.Index(t.options, Reject)
-	case t.revise.Sign() > 0 && compare(against, generals, t.revise) >= 0:
+	case t.revise.Sign() > 0 && amount{against, generals}.compare(t.revise) >= 0:
 		v.outcome = Revised
 	default:
 		return false
 	}
 	v.because(say, "vetoes of %s of the generals' %s", t.w(against), t.w(generals))
 	return true
-}
-
-// compare compares x/of with a part.
-func compare(x, of *big.Int, part *big.Rat) int {
-	left := new(big.Int).Mul(x, part.Denom())
-	return left.Cmp(new(big.Int).Mul(of, part.Num()))
 }

@@ -76,3 +76,34 @@ func show(r *big.Rat) string {
 	}
 	return r.RatString()
 }
+
+// An amount is x of something. Steps show it when they are told, and nothing is
+// shown to nobody.
+type amount struct{ x, of *big.Int }
+
+func (a amount) String() string { return show(new(big.Rat).SetFrac(a.x, a.of)) }
+
+// compare compares a with a part.
+func (a amount) compare(part *big.Rat) int {
+	left := new(big.Int).Mul(a.x, part.Denom())
+	return left.Cmp(new(big.Int).Mul(a.of, part.Num()))
+}
+
+type exactly struct{ part *big.Rat }
+
+func (e exactly) String() string { return show(e.part) }
+
+// never is a part that is off where it is zero.
+type never struct{ part *big.Rat }
+
+func (n never) String() string {
+	if n.part.Sign() == 0 {
+		return "nothing"
+	}
+	return show(n.part)
+}
+
+// named is a foreign name, bounded.
+type named string
+
+func (n named) String() string { return clip(string(n)) }

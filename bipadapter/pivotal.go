@@ -1,11 +1,17 @@
 package bipadapter
 
-import "math/big"
+import (
+	"math/big"
+	"slices"
+)
 
 // pivotal reports whether one voter, by another ballot or none, would have made
 // another verdict of v.
 func (t *table) pivotal(s *sums, v verdict) bool {
 	for i := range t.seats {
+		if slices.ContainsFunc(t.seats[:i], func(s seat) bool { return t.alike(&s, &t.seats[i]) }) {
+			continue
+		}
 		kept := t.seats[i]
 		s.put(&kept, t.rule.AbstainOut, -1)
 		changed := t.swings(&t.seats[i], s, v)
@@ -16,6 +22,12 @@ func (t *table) pivotal(s *sums, v verdict) bool {
 		}
 	}
 	return false
+}
+
+// alike reports whether it makes no difference which of two voters changes.
+func (t *table) alike(a, b *seat) bool {
+	return (t.rule.Faults == 0 || t.units == len(t.seats)) && a.cast.Standing == b.cast.Standing && a.voter.Role == b.voter.Role &&
+		a.option == b.option && a.veto == b.veto && a.weight.Cmp(b.weight) == 0 && a.points.Cmp(b.points) == 0
 }
 
 // swings tries all that s could have done.

@@ -225,6 +225,33 @@ func TestTallyPivotal(t *testing.T) {
 	})
 }
 
+// TestTallySettled completes polls that are settled in some way.
+func TestTallySettled(t *testing.T) {
+	settled := 0
+	holds(t, func(t *rapid.T) {
+		d := drawRule(t)
+		p := drawPoll(t, d)
+		complete := p.Casts
+		p.Casts = p.Casts[:rapid.IntRange(0, len(p.Casts)).Draw(t, "heard")]
+		now := mustCount(t, d.Rule, p)
+		ok, err := d.Settled(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return
+		}
+		if len(p.Casts) < len(complete) && now.Outcome != bipadapter.NoDecision {
+			settled++
+		}
+		p.Casts = complete
+		if then := mustCount(t, d.Rule, p); now.Outcome != then.Outcome || now.Winner != then.Winner {
+			t.Fatalf("%s\nbecame\n%s", strings.Join(now.Steps, "\n"), strings.Join(then.Steps, "\n"))
+		}
+	})
+	require.Positive(t, settled)
+}
+
 func TestTallyJSON(t *testing.T) {
 	holds(t, func(t *rapid.T) {
 		d := drawRule(t)

@@ -46,20 +46,7 @@ func (t *table) did(s *seat) string {
 }
 
 // w returns a scaled weight as it is.
-func (t *table) w(x *big.Int) string { return show(new(big.Rat).SetFrac(x, t.scale)) }
-
-// top is what a ballot gives at most: 10 in Scores, otherwise 1.
-func (t *table) top() int64 {
-	if t.rule.Method == Scores {
-		return 10
-	}
-	return 1
-}
-
-// unit returns points in the unit of ballots.
-func (t *table) unit(points *big.Int) *big.Rat {
-	return new(big.Rat).SetFrac(new(big.Int).Mul(points, big.NewInt(t.top())), new(big.Int).Mul(t.full, t.scale))
-}
+func (t *table) w(x *big.Int) amount { return amount{x, t.scale} }
 
 func (t *table) spared() string {
 	if t.rule.Faults == 0 {
@@ -68,18 +55,10 @@ func (t *table) spared() string {
 	return fmt.Sprintf(", without the %d that weigh most", t.rule.Faults)
 }
 
-func never(part *big.Rat) string {
-	if part.Sign() == 0 {
-		return "nothing"
-	}
-	return show(part)
-}
-
 // figures returns the tally, the share and the margin.
 func (t *table) figures(s *sums) (tally map[string]float64, share, margin float64) {
 	if t.rule.Method == Scores {
-		score, _ := t.unit(s.points).Float64()
-		tally = map[string]float64{"score": score}
+		tally = map[string]float64{"score": ratio(s.points, t.per)}
 	} else {
 		tally = make(map[string]float64, len(t.options))
 		for i, text := range t.options {

@@ -12,13 +12,14 @@ import (
 
 // A seat is an eligible voter and what it cast, as numbers.
 type seat struct {
-	voter  Voter
-	weight *big.Int
-	unit   int // voters of a group share one
-	cast   Cast
-	option int      // that it is for
-	points *big.Int // that it gives a proposal, of table.full
-	veto   bool
+	voter   Voter
+	weight  *big.Int
+	awaited bool // there is no cast
+	unit    int  // voters of a group share one
+	cast    Cast
+	option  int      // that it is for
+	points  *big.Int // that it gives a proposal, of table.full
+	veto    bool
 }
 
 func (s *seat) heard() bool { return s.cast.Standing == Counted || s.cast.Standing == Abstained }
@@ -33,7 +34,8 @@ type table struct {
 	units     int // voters, a group being one
 	strangers []string
 	scale     *big.Int // of weights
-	full      *big.Int // points at most
+	full      *big.Int // points that a ballot gives at most
+	per       *big.Int // points × weight in the unit of ballots and weights
 	quorum    int
 	emergency bool
 
@@ -112,6 +114,9 @@ func (t *table) seat(voters []Voter, casts []Cast) error {
 	for i := range casts {
 		points[i] = new(big.Rat)
 		s := seat{voter: voters[i], weight: ints[i], unit: units.of[i], cast: casts[i], option: -1}
+		if s.cast.Standing == "" {
+			s.awaited, s.cast.Standing = true, Absent
+		}
 		if s.cast.Standing == Counted {
 			points[i] = t.read(&s)
 		}
@@ -122,7 +127,8 @@ func (t *table) seat(voters []Voter, casts []Cast) error {
 		full = 10
 	}
 	ints, times := whole(points)
-	t.full = times.Mul(times, big.NewInt(full))
+	t.full = new(big.Int).Mul(times, big.NewInt(full))
+	t.per = times.Mul(times, t.scale)
 	for i := range t.seats {
 		t.seats[i].points = ints[i]
 	}

@@ -64,6 +64,7 @@ const (
 // those that are the same model merged into the first of them, as one model
 // answers once. Two are the same if they share a name, a model or an alias;
 // letter case, spaces, dots, slashes and underscores make no difference to that.
+// What Collapse returns it leaves as it is.
 //
 // The error joins a [*resilience.ConfigError] for each thing wrong: a voter
 // without a name, a name that is not printable text of at most 128 bytes,
@@ -73,16 +74,18 @@ func Collapse(voters []Voter) ([]Voter, error) {
 	if len(voters) > maxVoters {
 		return nil, &resilience.ConfigError{Path: "voters", Problem: fmt.Sprintf("%d are more than %d", len(voters), maxVoters)}
 	}
-	var errs []error
+	errs := problems(settings.Check("voters", voters))
+	voters = slices.Clone(voters)
+	settings.Fill(&voters)
 	list := roll{gone: map[int]bool{}, at: map[string]int{}}
 	for i, v := range voters {
 		path := fmt.Sprintf("voters[%d]", i)
-		errs = append(errs, problems(settings.Check(path, v))...)
-		settings.Fill(&v)
 		if v.Name == "" {
 			v.Name = v.Model
 		}
-		v.Weight = max(v.Weight, 0)
+		if v.Weight < 0 {
+			v.Weight = -1
+		}
 		errs = append(errs, v.check(path)...)
 		list.add(v, func(problem string) {
 			errs = append(errs, &resilience.ConfigError{Path: path, Problem: problem})

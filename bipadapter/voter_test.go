@@ -21,9 +21,12 @@ func TestCollapse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []bipadapter.Voter{
 		{Name: "gpt-5", Model: "gpt-5", Role: bipadapter.General, Weight: 1},
-		{Name: "b", Model: "claude", Role: bipadapter.Collaborator},
+		{Name: "b", Model: "claude", Role: bipadapter.Collaborator, Weight: -1},
 		{Name: "c", Model: "claude-4", Role: bipadapter.General, Weight: 1},
 	}, got)
+	again, err := bipadapter.Collapse(got)
+	require.NoError(t, err)
+	require.Equal(t, got, again, "who weighs nothing does so when collapsed twice")
 	none, err := bipadapter.Collapse(nil)
 	require.NoError(t, err)
 	require.Empty(t, none)

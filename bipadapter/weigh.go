@@ -33,7 +33,7 @@ func (r Rule) weigh(voters []Voter) ([]*big.Rat, units, error) {
 			u.names, sums = append(u.names, name), append(sums, new(big.Rat))
 		}
 		u.of = append(u.of, j)
-		weights[i] = decimal(v.Weight)
+		weights[i] = decimal(max(v.Weight, 0))
 		sums[j].Add(sums[j], weights[i])
 	}
 	if r.GroupCap <= 0 || len(voters) == 0 {
