@@ -14,9 +14,9 @@ func decimal(x float64) *big.Rat {
 	return r
 }
 
-// part returns the simplest fraction within 1e-9 of x.
+// part returns the simplest fraction within 1e-10 of x.
 func part(x float64) *big.Rat {
-	near := big.NewRat(1, 1_000_000_000)
+	near := big.NewRat(1, 10_000_000_000)
 	at := decimal(x)
 	low := new(big.Rat).Sub(at, near)
 	if low.Sign() <= 0 {

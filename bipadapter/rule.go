@@ -40,7 +40,7 @@ const (
 // could not have changed by voting otherwise.
 //
 // Threshold, Hold, Quorum and the other parts stand for the simplest fraction
-// within 1e-9 of them, so that 2.0/3 and 0.6666666667 are two thirds, and 2 of
+// within 1e-10 of them, so that 2.0/3 and 0.6666666667 are two thirds, and 2 of
 // 3 voters reach it. All arithmetic is exact.
 type Rule struct {
 	Name     string `json:"name,omitempty"`
