@@ -153,8 +153,11 @@ func TestByzantineScores(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	rule := bipadapter.Rule{Method: bipadapter.Scores, Threshold: 0.6, Hold: 0.4}
 	rounds := 5_000
-	if *long {
+	switch {
+	case *long:
 		rounds = 50_000
+	case testing.Short():
+		rounds = 1_000
 	}
 	decided := 0
 	for range rounds {
