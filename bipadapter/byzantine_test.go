@@ -1,7 +1,6 @@
 package bipadapter_test
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/cmmv-hive/resilience/bipadapter"
 )
-
-var long = flag.Bool("long", false, "run the heavy checks whole")
 
 // A liar casts as it likes. Against is the choice that the honest are not for.
 type liar func(r *rand.Rand, voter string, against string) []bipadapter.Cast
@@ -69,7 +66,7 @@ var liars = map[string]liar{
 func TestByzantine(t *testing.T) {
 	rounds := 20_000
 	switch {
-	case *long:
+	case *bipadapter.Long:
 		rounds = 100_000
 	case testing.Short():
 		rounds = 5_000
@@ -154,7 +151,7 @@ func TestByzantineScores(t *testing.T) {
 	rule := bipadapter.Rule{Method: bipadapter.Scores, Threshold: 0.6, Hold: 0.4}
 	rounds := 5_000
 	switch {
-	case *long:
+	case *bipadapter.Long:
 		rounds = 50_000
 	case testing.Short():
 		rounds = 1_000
