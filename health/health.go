@@ -155,11 +155,21 @@ func (c *Checker) heed(_ context.Context, e resilience.Event) {
 func (c *Checker) forget(m *resilience.Model) {
 	st := c.of(m)
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	e := resilience.Event{
+		Kind: resilience.EventHealth, Model: m, From: st.verdict.String(), To: resilience.Available.String(), Reason: "reset", Would: st.rules.observe,
+	}
+	changes := st.verdict != resilience.Available
+	if changes {
+		st.since = c.pool.Now()
+	}
 	st.verdict, st.reason, st.bad, st.good, st.slow, st.slowBad, st.slowGood = resilience.Available, "", 0, 0, false, 0, 0
 	st.until, st.holds, st.repeats, st.trial, st.turned, st.byGroup = 0, false, 0, false, 0, false
 	st.noted.Store(0)
 	st.successes, st.failures, st.malformed = 0, 0, 0
+	c.mu.Unlock()
+	if changes {
+		c.pool.Emit(context.Background(), e)
+	}
 }
 
 // Check checks m now, whoever else does, and returns what it found. It goes by calls

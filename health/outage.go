@@ -1,8 +1,12 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -17,6 +21,10 @@ func (g group) String() string {
 		return "provider " + g.provider
 	}
 	return "provider " + g.provider + " in " + g.region
+}
+
+func (g group) compare(o group) int {
+	return cmp.Or(strings.Compare(g.provider, o.provider), strings.Compare(g.region, o.region))
 }
 
 func (g group) has(st *state) bool {
@@ -38,7 +46,8 @@ type outage struct {
 // outages looks for outages, and looks after those there are.
 func (c *Checker) outages(now time.Duration) {
 	w := &c.work
-	for g, o := range w.outages {
+	for _, g := range slices.SortedFunc(maps.Keys(w.outages), group.compare) { // in an order that does not change
+		o := w.outages[g]
 		switch {
 		case o.ended:
 			if now-o.until > longestSpell*w.interval {
@@ -60,8 +69,8 @@ func (c *Checker) outages(now time.Duration) {
 			byProvider[st.provider] = append(byProvider[st.provider], st)
 		}
 	}
-	for provider, turned := range byProvider {
-		if len(turned) > 1 {
+	for _, provider := range slices.Sorted(maps.Keys(byProvider)) {
+		if turned := byProvider[provider]; len(turned) > 1 {
 			c.together(now, c.common(provider, turned), turned)
 		}
 	}
@@ -116,17 +125,22 @@ func (c *Checker) together(now time.Duration, g group, turned []*state) {
 	if len(turned) < well || otherTurned > 0 && otherTurned >= otherWell || c.work.doubtUntil > now {
 		return
 	}
-	o := &outage{group: g, began: now, probeAt: now + c.work.interval/2}
-	if old := c.work.outages[g]; old != nil {
-		o.repeats = old.repeats + 1
-	}
-	c.work.outages[g] = o
+	o, old := &outage{group: g, began: now, probeAt: now + c.work.interval/2}, c.work.outages[g]
 	reason := fmt.Sprintf("%v: %d of %d models are out, %d well", g, len(turned), all, well)
-	c.tell(resilience.Available, resilience.Unavailable, reason)
+	if old != nil && !old.ended { // it is that one still
+		o = old
+		o.until = max(o.until, now+c.patience(o))
+	} else {
+		if old != nil {
+			o.repeats = old.repeats + 1
+		}
+		c.work.outages[g] = o
+		c.tell(resilience.Available, resilience.Unavailable, reason)
+		o.until = now + c.patience(o)
+	}
 	for _, st := range turned {
 		st.outage = o
 	}
-	o.until = now + c.patience(o)
 	if elsewhere {
 		c.keepOut(o, first, now, reason)
 	}

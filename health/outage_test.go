@@ -2,6 +2,7 @@ package health_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -221,5 +222,89 @@ func TestOutageEnds(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.False(r, r.held("acmem2"))
 		require.Equal(r, []string{"pool available>unavailable: provider acme: 2 of 4 models are out, 0 well (would)"}, r.told(resilience.EventHealth))
+	})
+}
+
+// Two outages at the same instant take the same course each time, with the same
+// source of chance.
+func TestOutagesReplay(t *testing.T) {
+	course := func() (lines []string) {
+		var infos []resilience.ModelInfo
+		for provider, n := range map[string]int{"acme": 3, "bolt": 3, "core": 12} {
+			infos = append(infos, many(n, resilience.ModelInfo{Provider: provider})...)
+		}
+		slices.SortFunc(infos, func(a, b resilience.ModelInfo) int { return strings.Compare(a.ID, b.ID) })
+		bubble(t, health.Config{Interval: 5 * time.Second, Probes: 20, MinCalls: 100}, infos, func(r *rig) {
+			time.Sleep(30 * time.Second)
+			for _, info := range infos {
+				if info.Provider != "core" {
+					r.set(resilience.Unreachable, info.ID)
+				}
+			}
+			for range 30 {
+				time.Sleep(2 * time.Second)
+				lines = append(lines, r.told(resilience.EventHealth, resilience.EventHold)...)
+				for _, m := range r.pool.Models() {
+					for _, h := range m.Holds() {
+						lines = append(lines, m.ID()+" "+h.Until.String())
+					}
+				}
+			}
+		})
+		return lines
+	}
+	want := course()
+	require.Contains(t, strings.Join(want, "\n"), "provider acme")
+	require.Contains(t, strings.Join(want, "\n"), "provider bolt")
+	for range 20 {
+		require.Equal(t, want, course())
+	}
+}
+
+// Who falls ill while an outage of its provider lasts is part of that one, and has
+// its traffic back when that is over.
+func TestOutageGrows(t *testing.T) {
+	infos := append(many(6, resilience.ModelInfo{Provider: "acme"}), many(8, resilience.ModelInfo{Provider: "core"})...)
+	bubble(t, health.Config{Interval: 5 * time.Second, Probes: -1, MinCalls: 2, Fall: 1}, infos, func(r *rig) {
+		ask := func(d time.Duration, ids ...string) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+				for _, id := range ids {
+					r.call(id, 1)
+				}
+			}
+		}
+		core := []string{"corem0", "corem1", "corem2", "corem3", "corem4", "corem5", "corem6", "corem7"}
+		for _, info := range infos {
+			r.setBoth(nil, func(context.Context) error { time.Sleep(30 * time.Millisecond); return nil }, info.ID)
+		}
+		ask(30*time.Second, core...)
+		r.told()
+		r.set(resilience.Unreachable, "acmem0", "acmem1")
+		told := ""
+		for range 20 {
+			if told += strings.Join(r.told(resilience.EventHealth), "\n"); strings.Contains(told, "pool ") {
+				break
+			}
+			ask(time.Second, append(core, "acmem0", "acmem1")...)
+			r.call("acmem2", 1)
+			r.call("acmem3", 1)
+		}
+		require.Contains(r, told, "pool available>unavailable: provider acme")
+		r.set(resilience.Unreachable, "acmem2", "acmem3")
+		r.call("acmem2", 20)
+		r.call("acmem3", 20)
+		ask(2*time.Minute, core...)
+		var outages []string
+		for _, line := range r.told(resilience.EventHealth) {
+			if line, ours := strings.CutPrefix(line, "pool "); ours {
+				from, _, _ := strings.Cut(line, ":")
+				outages = append(outages, from)
+			}
+		}
+		require.NotEmpty(r, outages)
+		for i, line := range outages {
+			require.Equal(r, []string{"unavailable>available", "available>unavailable"}[i%2], line, "%v", outages)
+		}
+		require.Equal(r, 1, len(outages)%2, "%v", outages)
 	})
 }
