@@ -30,6 +30,9 @@ func Reset() Action {
 		if !ok {
 			return errors.New("reset: runs only within a recoverer")
 		}
+		if r.look(m, r.watches.Of(m)).hand {
+			return errHand
+		}
 		return r.reset(ctx, m, resilience.Control{Actor: actor, Reason: "an action"}, 1)
 	}}
 }

@@ -65,6 +65,11 @@ func (r *Recoverer) try(ctx context.Context, a *attempt) (rep report) {
 		rep.tried = append(rep.tried, what)
 	}
 	for _, action := range slices.Concat(a.rules.actions[0], a.rules.actions[a.cause]) {
+		if ctx.Err() != nil { // people have it, or nobody waits for it
+			rep.err, rep.late = context.Cause(ctx), true
+			rep.why = rep.err.Error()
+			return rep
+		}
 		note(action.Name, action.run(ctx, r, m, a.rules))
 	}
 	if r.pool.Probes() {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/recovery"
 )
 
@@ -421,5 +422,82 @@ func TestFewAtOnce(t *testing.T) {
 			total += k
 		}
 		require.Equal(t, n, total)
+	})
+}
+
+// A breaker that closes while traffic returns changes nothing of the part.
+func TestBreakerClosesOnTheWayBack(t *testing.T) {
+	virtual(t, "closes", func(t bubble) {
+		w := newProbedWorld(t, recovery.Config{Strategy: recovery.Gradual}, []string{"a", "b"}, false).run()
+		w.fail(resilience.Unreachable, "a")
+		w.trip("a") // its breaker
+		w.holdHealth("a", 2*time.Minute)
+		w.fail(nil, "a")
+		w.pass(2*time.Minute + 15*time.Second)
+		require.Equal(t, []string{"held", "ramping 10 %", "ramping 25 %", "ramping 50 %"}, w.steps("a"))
+		require.InDelta(t, .5, w.model("a").Ramp(), 1e-9)
+		require.Equal(t, breaker.HalfOpen, w.breakers().State(w.model("a")))
+		for range 5 {
+			_, _, err := w.Do(t.Context(), "", resilience.CallOptions{Model: "a"})
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.Equal(t, breaker.Closed, w.breakers().State(w.model("a")))
+		require.InDelta(t, .5, w.model("a").Ramp(), 1e-9)
+	})
+}
+
+// A probe from before the hold says nothing of a model that is held no longer.
+func TestProbeFromBeforeTheHold(t *testing.T) {
+	virtual(t, "before", func(t bubble) {
+		w := newWorld(t, recovery.Config{After: 10 * time.Second}, []string{"a", "b"}).run()
+		require.NoError(t, w.model("a").Probe(t.Context(), time.Second).Err)
+		time.Sleep(time.Minute)
+		w.holdHealth("a", time.Hour)
+		time.Sleep(2 * time.Second)
+		w.model("a").Release(t.Context(), resilience.HoldHealth)
+		time.Sleep(7 * time.Second)
+		require.Equal(t, []string{"held"}, w.steps("a"))
+		require.Len(t, w.probed("a"), 1)
+		time.Sleep(4 * time.Second)
+		require.Len(t, w.probed("a"), 2)
+	})
+}
+
+// Once an operator has a model, what is left of an attempt is not done.
+func TestResetActionAfterAnOperator(t *testing.T) {
+	virtual(t, "isolated", func(t bubble) {
+		hang := recovery.Reload(func(ctx context.Context, _ *resilience.Model) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		w := newWorld(t, recovery.Config{Actions: map[resilience.Kind][]recovery.Action{0: {hang, recovery.Reset()}}}, []string{"a", "b"}).run()
+		w.holdHealth("a", time.Hour)
+		w.pass(8 * time.Second)
+		require.Equal(t, []string{"held", "probing"}, w.steps("a"))
+		require.NoError(t, w.breakers().Isolate(t.Context(), w.model("a"), by))
+		w.pass(time.Minute)
+		require.Equal(t, breaker.Isolated, w.breakers().State(w.model("a")))
+		require.Equal(t, []string{"held", "probing", "left"}, w.steps("a"))
+		require.Empty(t, w.probed("a"))
+	})
+}
+
+// However slow a reset is, recovery does not begin anew with what is left of the holds.
+func TestSlowReset(t *testing.T) {
+	virtual(t, "by hand", func(t bubble) {
+		w := newWorld(t, recovery.Config{}, []string{"a", "b"}, watcher(func(e resilience.Event) {
+			if e.Kind == resilience.EventRelease {
+				time.Sleep(time.Millisecond)
+			}
+		})).run()
+		w.holdHealth("a", time.Hour)
+		w.model("a").Hold(t.Context(), resilience.Hold{By: resilience.HoldCredential, Until: time.Now().Add(time.Hour)})
+		w.pass(time.Second)
+		require.NoError(t, w.pool.Reset(t.Context(), w.model("a"), by))
+		w.pass(time.Minute)
+		require.Equal(t, []string{"held", "left"}, w.steps("a"))
+		require.True(t, w.model("a").Available())
+		require.Empty(t, w.probed("a"))
 	})
 }

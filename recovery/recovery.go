@@ -79,6 +79,7 @@ func (r *Recoverer) Install(s *resilience.Setup) error {
 	s.Observe(r.hear, resilience.EventHold, resilience.EventRelease, resilience.EventBreaker, resilience.EventControl, resilience.EventConfig)
 	s.OnReset(func(m *resilience.Model) {
 		if w := r.watches.Of(m); w.keep.Load() == 0 {
+			w.anew.Store(int64(r.pool.Now()))
 			r.inbox.put(m, w, renewed)
 		}
 	})

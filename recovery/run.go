@@ -178,8 +178,12 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 		k.ramp(i, "its breaker closed") // by answers to calls
 		return
 	}
-	if what&closed != 0 && (i == nil || i.phase != ramping) && w.entry.Load() != 0 {
-		k.inbox.ramp(m, 1) // it was cut down when that closed
+	if what&closed != 0 && w.entry.Load() != 0 { // it was cut down when that closed
+		part := 1.0
+		if i != nil && i.phase == ramping {
+			part = i.rules.ramp[i.step]
+		}
+		k.inbox.ramp(m, part)
 	}
 	switch {
 	case s.hand:
@@ -198,7 +202,7 @@ func (k *keeper) visit(m *resilience.Model, what news) {
 		k.follow(i, s)
 	case i.phase == held:
 		i.due = max(i.turn, s.limit) // a limit may have come or gone
-		if last, known := m.Probed(); known && last.Err == nil && last.At > i.seen && !s.ill && i.by == resilience.HoldHealth {
+		if last, known := m.Probed(); known && last.Err == nil && last.At > max(i.seen, i.start) && !s.ill && i.by == resilience.HoldHealth {
 			i.due = k.pool.Now() // somebody else has probed it
 		}
 	}

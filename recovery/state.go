@@ -42,6 +42,9 @@ func (r *Recoverer) look(m *resilience.Model, w *watch) (s state) {
 			s.mine = until
 		default:
 			since := h.Since.Sub(r.pool.At(0))
+			if int64(since) < w.anew.Load() {
+				continue // it is being lifted
+			}
 			if !s.ill || since < s.since {
 				s.by, s.why, s.since = h.By, h.Reason, since
 			}

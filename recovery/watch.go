@@ -20,6 +20,7 @@ type watch struct {
 	reset atomic.Int64  // the instant until which its provider asked to be left alone
 	hand  atomic.Bool   // somebody opened its breaker by hand
 	keep  atomic.Int64  // while it is being reset: until when to hold it again
+	anew  atomic.Int64  // when others reset it, which lifts what is older
 	entry atomic.Uint64 // bits of the first part of its ramp, while there is an incident
 
 	level int           // of its latest incident; run's
