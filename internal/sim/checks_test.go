@@ -65,6 +65,14 @@ var checks = []check{
 	{40, "a request has a key of the caller's own, or else one of the model's", ownKeys},
 	{41, "a failure of one of a model's keys costs the call nothing while there is another", rotations},
 	{42, "budgets are what was billed, nothing is left reserved, and limits hold", bills},
+	{43, "what people hold is theirs: nobody else brings it back", theirs},
+	{44, "a recovery is told step by step, and is over in the end", episodes},
+	{45, "no more models are tried at the same time than may be, and none too soon", tries},
+	{46, "a model on its way back gets the part that was told", parts},
+	{47, "probes are as many as may be, one at a time, and none where nothing runs", glances},
+	{48, "checks never hold all models, nor more than may be", ejections},
+	{49, "a model's health is what was told", healths},
+	{50, "what health and recovery hold comes back", returns},
 }
 
 // elsewhere are invariants that have tests of their own, and missing those whose
@@ -90,6 +98,9 @@ type view struct {
 	gatesAt  [][]*gateRecord // by model
 	asksAt   [][]*askRecord
 	keyed    map[keyPlace][]*askRecord // if it was asked for
+	steps    [][]eventRecord           // of recovery, by model
+	holds    [][]eventRecord           // of models, and releases
+	resets   []eventRecord             // by recovery
 	struck   map[visitPlace]bool       // by the pool's own injector: late, if it was asked at all
 }
 
@@ -102,11 +113,21 @@ func look(h *history) *view {
 	v := &view{
 		history: h, asksOf: map[int64][]*askRecord{}, visitsOf: map[int64][]*visitRecord{}, callOf: map[int64]*callRecord{},
 		gatesAt: make([][]*gateRecord, len(h.scenario.models)), asksAt: make([][]*askRecord, len(h.scenario.models)),
-		struck: map[visitPlace]bool{},
+		struck: map[visitPlace]bool{}, steps: make([][]eventRecord, len(h.scenario.models)), holds: make([][]eventRecord, len(h.scenario.models)),
 	}
 	for _, e := range h.events {
 		if e.faulted {
 			v.struck[visitPlace{e.call, e.model}] = true
+		}
+		if e.kind == resilience.EventControl && strings.HasPrefix(e.reason, "reset by recovery") {
+			v.resets = append(v.resets, e)
+		}
+		switch {
+		case e.model < 0:
+		case e.kind == resilience.EventRecovery:
+			v.steps[e.model] = append(v.steps[e.model], e)
+		case (e.kind == resilience.EventHold || e.kind == resilience.EventRelease) && e.key == "" && !e.would:
+			v.holds[e.model] = append(v.holds[e.model], e)
 		}
 	}
 	for _, c := range h.calls {
@@ -720,12 +741,7 @@ func audited(v *view, bad func(string, ...any)) {
 
 func byHand(v *view, bad func(string, ...any)) {
 	for _, o := range v.orders {
-		until := o.until
-		for _, later := range v.orders {
-			if later.model == o.model && later.at > o.at && ((later.kind == "restore" || later.kind == drain) && o.kind == drain || o.kind == isolate && (later.kind == reset || later.kind == "close" || later.kind == openHand)) {
-				until = min(until, later.at)
-			}
-		}
+		until := v.until(o)
 		switch o.kind {
 		case drain:
 			for _, w := range v.visits {
@@ -741,6 +757,19 @@ func byHand(v *view, bad func(string, ...any)) {
 			}
 		}
 	}
+}
+
+// until is when an order ended at the latest.
+func (v *view) until(o orderRecord) int64 {
+	until := o.until
+	for _, later := range v.orders {
+		ends := o.kind == drain && (later.kind == "restore" || later.kind == drain) ||
+			o.kind != drain && slices.Contains([]faultKind{reset, "close", openHand, isolate}, later.kind)
+		if ends && later.model == o.model && later.at > o.at {
+			until = min(until, later.at)
+		}
+	}
+	return until
 }
 
 func goodput(v *view, bad func(string, ...any)) {

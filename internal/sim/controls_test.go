@@ -34,7 +34,7 @@ func find[T any](t *testing.T, list []*T, fits func(*T) bool) *T {
 // That must be found, or else the check is worth nothing.
 func TestEachCheckFindsSomething(t *testing.T) {
 	if testing.Short() {
-		t.Skip("looks at the same history 60 times")
+		t.Skip("looks at the same history 100 times")
 	}
 	s := controlled()
 	plain := func(c *callRecord) bool { return c.got != nil && len(c.report.Attempts) == 1 }
@@ -270,6 +270,7 @@ func TestEachCheckFindsSomething(t *testing.T) {
 			},
 		},
 	}
+	maps.Copy(forgeries, healForgeries())
 	right := simulate(t, s)
 	require.Empty(t, violations(right), "the history is right")
 	for _, c := range checks {
@@ -362,10 +363,11 @@ func (h *history) copied() *history {
 			call.got = &got
 		}
 	}
-	c.days = deep(h.days)
+	c.days, c.glances = deep(h.days), deep(h.glances)
 	c.worst, c.end.accounts = maps.Clone(h.worst), slices.Clone(h.end.accounts)
 	c.events, c.orders, c.samples = slices.Clone(h.events), slices.Clone(h.orders), slices.Clone(h.samples)
 	c.end.models, c.end.available, c.end.drains = slices.Clone(h.end.models), slices.Clone(h.end.available), slices.Clone(h.end.drains)
+	c.end.ramps, c.end.health, c.end.outcomes = slices.Clone(h.end.ramps), slices.Clone(h.end.health), slices.Clone(h.end.outcomes)
 	return c
 }
 

@@ -8,7 +8,9 @@ import (
 	"github.com/cmmv-hive/resilience/breaker"
 	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/degrade"
+	"github.com/cmmv-hive/resilience/health"
 	"github.com/cmmv-hive/resilience/internal/sim"
+	"github.com/cmmv-hive/resilience/recovery"
 )
 
 // A history is what happened in a simulation, for the checks to look at. All
@@ -25,6 +27,7 @@ type history struct {
 	events   []eventRecord
 	orders   []orderRecord
 	days     []*dayRecord
+	glances  []*probeRecord
 	samples  []sampleRecord
 	worst    map[string]excess // of each account
 	reached  map[string]bool   // states that are interesting
@@ -83,6 +86,7 @@ type visitRecord struct {
 	capable    bool
 	named      bool // it is one that the call may go to
 	rescue     bool
+	ramp       float64 // of the model
 }
 
 // A gateRecord is an attempt that the breaker let through.
@@ -111,6 +115,9 @@ type eventRecord struct {
 	err      resilience.Kind
 	took     time.Duration
 	faulted  bool
+	would    bool
+	until    int64 // of a hold of a model
+	spare    bool  // of a model that health takes out: another one is available
 }
 
 // An orderRecord is what an operator did.
@@ -148,6 +155,9 @@ type endRecord struct {
 	purseHeld  float64
 	accounts   []budget.Account
 	level      degrade.Level
+	ramps      []float64
+	health     []health.Result // if there is a checker
+	outcomes   []recovery.Outcome
 	now        int64 // when these were looked at
 }
 
@@ -167,4 +177,5 @@ const (
 	markGate
 	markEvent
 	markOrder
+	markProbe
 )

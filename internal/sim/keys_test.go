@@ -205,14 +205,20 @@ func (v *view) clean(model int, key string, at int64) bool {
 }
 
 // pardoned reports whether people gave refused keys of a model's provider
-// another chance.
+// another chance, or recovery did so as it brought a model back.
 func (v *view) pardoned(model int, from, to int64) bool {
+	provider := v.scenario.models[model].Provider
+	if slices.ContainsFunc(v.resets, func(e eventRecord) bool {
+		return e.at >= from && e.at <= to && v.scenario.models[e.model].Provider == provider
+	}) {
+		return true
+	}
 	return slices.ContainsFunc(v.orders, func(o orderRecord) bool {
 		if o.at < from || o.at > to {
 			return false
 		}
 		return o.kind == reload || o.kind == "mended" ||
-			o.kind == reset && v.scenario.models[o.model].Provider == v.scenario.models[model].Provider
+			o.kind == reset && v.scenario.models[o.model].Provider == provider
 	})
 }
 

@@ -19,9 +19,10 @@ type desk struct {
 	*history
 	clients
 
-	breakers *breaker.Breakers
-	refuses  bool            // the audit does
-	asked    map[string]bool // what the audit was asked about at this instant
+	breakers  *breaker.Breakers
+	refuses   bool            // the audit does
+	asked     map[string]bool // what the audit was asked about at this instant
+	resetting *order
 }
 
 var errVeto = errors.New("the audit says no")
@@ -121,7 +122,7 @@ func (d *desk) tasks() (list []task) {
 			})
 		case reset:
 			add(f.from, 0, reset, func(ctx context.Context, o *orderRecord) {
-				o.err = d.pool.Reset(ctx, m, by(0))
+				o.err = d.reset(ctx, m, by(0))
 				o.asked = d.was("reset" + m.ID())
 			})
 		case reload:
@@ -148,11 +149,8 @@ func (d *desk) tasks() (list []task) {
 	list = append(list, task{at: heal, kind: "mended", of: -1, do: func(ctx context.Context, o *orderRecord) {
 		o.asked = true
 		for _, m := range d.pool.Models() {
-			for _, h := range m.Holds() {
-				if h.By == resilience.HoldCredential || h.By == resilience.HoldQuota || h.By == resilience.HoldHealth {
-					o.err = errors.Join(o.err, d.pool.Reset(ctx, m, by(0)))
-					break
-				}
+			if d.needed(m) {
+				o.err = errors.Join(o.err, d.reset(ctx, m, by(0)))
 			}
 		}
 	}})
@@ -241,6 +239,7 @@ func (d *desk) sample(ctx context.Context) {
 			d.money()
 		}
 		d.keysOut()
+		d.notices()
 		list := d.looks()
 		halves := 0
 		d.mu.Lock()

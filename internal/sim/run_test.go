@@ -38,7 +38,7 @@ func (h *history) play(ctx context.Context, extra []resilience.Feature) error {
 	cfg := h.scenario.config
 	breakers := breaker.New(cfg.Breaker)
 	eyes := &watch{history: h, breakers: breakers}
-	d := &desk{history: h, breakers: breakers, asked: map[string]bool{}}
+	d := &desk{history: h, breakers: breakers, asked: map[string]bool{}, resetting: &w.resetting}
 	c, err := w.open(append(extra, eyes, resilience.Audit(d.audit), breakers, stack.New(cfg))...)
 	if err != nil {
 		return err
@@ -100,8 +100,15 @@ func (h *history) finish(ctx context.Context, d *desk) {
 		h.end.level = d.levels.Level()
 	}
 	h.end.models = d.looks()
+	if d.healer != nil {
+		h.end.outcomes = d.healer.History()
+	}
 	for _, m := range d.pool.Models() {
 		h.end.available = append(h.end.available, m.Available())
+		h.end.ramps = append(h.end.ramps, m.Ramp())
+		if d.checker != nil {
+			h.end.health = append(h.end.health, d.checker.Last(m))
+		}
 	}
 	begin := now()
 	for range 2 {

@@ -14,6 +14,8 @@ import (
 	"github.com/cmmv-hive/resilience/chaos"
 	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/fallback"
+	"github.com/cmmv-hive/resilience/health"
+	"github.com/cmmv-hive/resilience/recovery"
 	"github.com/cmmv-hive/resilience/retry"
 	"github.com/cmmv-hive/resilience/stack"
 )
@@ -44,6 +46,10 @@ type scenario struct {
 	blind   bool            // nobody estimates what calls of one operation take
 	levels  *degrade.Config // or nil
 	blast   *chaos.Blast    // of what the pool itself injects, or nil
+
+	health   *health.Config   // or nil
+	recovery *recovery.Config // or nil
+	probe    probeKind
 }
 
 // A modelPlan is a model and the server behind it.
@@ -79,6 +85,7 @@ func draw(seed uint64) scenario {
 	s.drawBudgets(rand.New(rand.NewPCG(seed, 0x53)))
 	s.drawLevels(rand.New(rand.NewPCG(seed, 0x55)))
 	s.drawInjected(rand.New(rand.NewPCG(seed, 0x54)))
+	s.drawHealing(rand.New(rand.NewPCG(seed, 0x56)))
 	return s
 }
 

@@ -62,6 +62,22 @@ var sometimes = []string{
 	"an injected fault struck",
 	"a struck call succeeded",
 	"an injection was refused",
+	"health took a model out",
+	"health took out no more",
+	"health doubted itself",
+	"a provider's outage",
+	"an outage ended by an answer",
+	"a model was tried after a hold",
+	"a probe of recovery failed",
+	"a ramp fell back",
+	"a model fell ill on its way back",
+	"a model was left to people",
+	"a model that was left to people came back",
+	"people took a recovery",
+	"people reset what recovery had",
+	"a model recovered by calls alone",
+	"an action failed",
+	"a recovery was only observed",
 }
 
 // states are those that a history has reached.
@@ -107,6 +123,29 @@ func states(h *history) map[string]bool {
 			mark("a model was drained", strings.HasPrefix(e.reason, "drain"))
 		case resilience.EventConfig:
 			mark("a refused reload", e.err != 0)
+		case resilience.EventHealth:
+			mark("health took a model out", e.model >= 0 && e.to == "unavailable")
+			mark("health took out no more", strings.Contains(e.reason, "which is the most"))
+			mark("a provider's outage", e.model < 0)
+			mark("an outage ended by an answer", e.model < 0 && strings.HasSuffix(e.reason, "answered"))
+			mark("a model was tried after a hold", e.reason == "tried again after a hold")
+		case resilience.EventWarning:
+			mark("health doubted itself", strings.HasPrefix(e.reason, "health: ") && strings.Contains(e.reason, "turned bad at once"))
+		case resilience.EventRecovery:
+			mark("a probe of recovery failed", strings.HasPrefix(e.reason, "a probe failed"))
+			mark("a ramp fell back", strings.HasSuffix(e.reason, "answers failed"))
+			mark("a model fell ill on its way back", e.to == "relapsed")
+			mark("a model was left to people", e.to == "manual")
+			mark("a model that was left to people came back", strings.HasSuffix(e.reason, "nobody after all"))
+			mark("people took a recovery", e.reason == "an operator holds it")
+			mark("people reset what recovery had", e.reason == "somebody has reset it")
+			mark("a model recovered by calls alone", h.scenario.probe == blindProbe && e.to == "recovered")
+			mark("a recovery was only observed", e.would)
+		}
+	}
+	for _, o := range h.end.outcomes {
+		for _, what := range o.Actions {
+			mark("an action failed", strings.HasPrefix(what, "rotate key failed"))
 		}
 	}
 	for _, c := range h.calls {

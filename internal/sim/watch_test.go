@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"hash/fnv"
+	"math"
 	"slices"
 
 	"github.com/cmmv-hive/resilience"
@@ -17,11 +18,13 @@ type watch struct {
 	*history
 
 	breakers *breaker.Breakers
+	pool     *resilience.Pool
 	lives    [32]int // changes of each breaker's state; under history.mu
 }
 
 // Install implements [resilience.Feature].
 func (w *watch) Install(s *resilience.Setup) error {
+	w.pool = s.Pool()
 	s.Wrap(resilience.LayerRetry, w.visit)
 	s.Wrap(resilience.LayerLimit, w.part)
 	s.Wrap(resilience.LayerTimeout, w.gate)
@@ -51,7 +54,7 @@ func actorOf(rec *callRecord, model int) int64 { return rec.id*actorsACall + int
 func (w *watch) visit(m *resilience.Model, next resilience.Handler) resilience.Handler {
 	return func(ctx context.Context, c *resilience.Call) error {
 		rec := recordOf(ctx)
-		v := &visitRecord{call: rec.id, model: number(m), at: now(), lastResort: c.LastResort(), rescue: rec.stream}
+		v := &visitRecord{call: rec.id, model: number(m), at: now(), lastResort: c.LastResort(), rescue: rec.stream, ramp: m.Ramp()}
 		for _, h := range m.Holds() {
 			v.byHand = v.byHand || h.By == resilience.HoldManual
 		}
@@ -125,9 +128,15 @@ func (w *watch) gate(m *resilience.Model, next resilience.Handler) resilience.Ha
 // see notes an event.
 func (w *watch) see(ctx context.Context, e resilience.Event) {
 	r := eventRecord{at: now(), kind: e.Kind, model: number(e.Model), from: e.From, to: e.To, reason: e.Reason, key: e.Key, err: resilience.KindOf(e.Err),
-		took: e.Duration, faulted: e.Faulted}
+		took: e.Duration, faulted: e.Faulted, would: e.Would}
+	if e.Kind == resilience.EventHealth && e.Model != nil && e.To == resilience.Unavailable.String() {
+		r.spare = slices.ContainsFunc(w.pool.Models(), func(m *resilience.Model) bool { return m != e.Model && m.Available() })
+	}
 	if rec := recordOf(ctx); rec != nil {
 		r.call = rec.id
+	}
+	if e.Kind == resilience.EventHold && e.Model != nil && e.Key == "" {
+		r.until = w.ends(e.Model, e.To)
 	}
 	w.mu.Lock()
 	if e.Kind == resilience.EventBreaker {
@@ -140,8 +149,22 @@ func (w *watch) see(ctx context.Context, e resilience.Event) {
 		actor = r.call * actorsACall
 	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(e.From + "|" + e.To + "|" + e.Reason))
+	if e.Kind == resilience.EventBudget { // of calls that it refuses together any may be the first
+		actor = 0
+	} else {
+		_, _ = h.Write([]byte(e.From + "|" + e.To + "|" + e.Reason))
+	}
 	w.trace.Add(sim.Mark{At: r.at, Actor: actor, What: markEvent<<8 | uint64(e.Kind), N: int64(h.Sum64())})
+}
+
+// ends is when a hold does, or a very long time if it is open.
+func (w *watch) ends(m *resilience.Model, holder string) int64 {
+	for _, h := range m.Holds() {
+		if h.Key == "" && h.By.String() == holder && !h.Until.IsZero() {
+			return int64(h.Until.Sub(w.pool.At(0)))
+		}
+	}
+	return math.MaxInt64
 }
 
 // nested are the features of a pool behind a model.

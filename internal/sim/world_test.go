@@ -17,8 +17,10 @@ import (
 	"github.com/cmmv-hive/resilience/budget"
 	"github.com/cmmv-hive/resilience/chaos"
 	"github.com/cmmv-hive/resilience/degrade"
+	"github.com/cmmv-hive/resilience/health"
 	"github.com/cmmv-hive/resilience/internal/sim"
 	"github.com/cmmv-hive/resilience/internal/simtest"
+	"github.com/cmmv-hive/resilience/recovery"
 )
 
 // A request and what answers it bear the number of the call, so that nothing
@@ -68,7 +70,8 @@ var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 type world struct {
 	*history
 
-	models []*model
+	models    []*model
+	resetting order // of people
 }
 
 // A model is one that is asked over the network.
@@ -79,7 +82,9 @@ type model struct {
 	server *simtest.Server
 	slower atomic.Int64 // thousandths
 	ill    atomic.Bool  // it hangs, is slow or has lost slots
+	hung   atomic.Bool
 	busy   atomic.Int64
+	probed atomic.Int64 // times
 }
 
 func newWorld(h *history) *world {
@@ -104,6 +109,7 @@ const (
 	actorsACall  = 64
 	caller       = actorsACall - 1 // the call's own, its models being before it
 	serverActors = sim.Actors - 50_000
+	healActors   = sim.Actors - 300_000
 	traffic      = 1
 	weather      = 2
 	operator     = 3
@@ -154,6 +160,7 @@ func (w *world) turn(m *model, at time.Duration) {
 	}
 	m.slower.Store(int64(1000 * factor))
 	m.ill.Store(state != simtest.Fault{} || factor != 1)
+	m.hung.Store(state.Hang)
 	m.server.Set(state)
 }
 
@@ -220,34 +227,10 @@ func (w *world) door(ctx context.Context, m *model, a *askRecord, req request) (
 		return kind, err
 	}
 	if f := w.meets(a, refuse, overload, throttle, unauthorized, quota, gone, unreachable, brownout, herd, panics, exits, filtered); f != nil {
+		if kind, err := m.refuses(f, a); err != nil {
+			return kind, err
+		}
 		switch f.kind {
-		case refuse:
-			return resilience.Overloaded, answered(503, "", 0)
-		case overload:
-			a.wait = f.wait
-			return resilience.Overloaded, answered(529, "overloaded_error", f.wait)
-		case throttle:
-			a.wait = f.wait
-			return resilience.RateLimited, answered(429, "rate_limit_exceeded", f.wait)
-		case unauthorized:
-			return resilience.Unauthorized, answered(401, "invalid_api_key", 0)
-		case quota:
-			return resilience.QuotaSpent, answered(429, "insufficient_quota", 0)
-		case gone:
-			return resilience.NotFound, answered(404, "model_not_found", 0)
-		case unreachable:
-			return resilience.Unreachable, errRefused
-		case filtered:
-			return resilience.Filtered, answered(400, "content_filter", 0)
-		case brownout:
-			if a.call%5 == 0 {
-				a.accepted = true
-				return resilience.Unreachable, answered(500, "", 0)
-			}
-		case herd:
-			if m.busy.Load() > int64(m.slots) {
-				return resilience.Overloaded, answered(503, "", 0)
-			}
 		case panics:
 			a.accepted = true
 			w.bill(ctx, a, input)
@@ -263,6 +246,40 @@ func (w *world) door(ctx context.Context, m *model, a *askRecord, req request) (
 	if err := m.server.Do(ctx); err != nil {
 		w.late(a)
 		return resilience.Canceled, err
+	}
+	return 0, nil
+}
+
+// refuses answers a request by a fault that it meets, if the fault is that.
+func (m *model) refuses(f *fault, a *askRecord) (resilience.Kind, error) {
+	switch f.kind {
+	case refuse:
+		return resilience.Overloaded, answered(503, "", 0)
+	case overload:
+		a.wait = f.wait
+		return resilience.Overloaded, answered(529, "overloaded_error", f.wait)
+	case throttle:
+		a.wait = f.wait
+		return resilience.RateLimited, answered(429, "rate_limit_exceeded", f.wait)
+	case unauthorized:
+		return resilience.Unauthorized, answered(401, "invalid_api_key", 0)
+	case quota:
+		return resilience.QuotaSpent, answered(429, "insufficient_quota", 0)
+	case gone:
+		return resilience.NotFound, answered(404, "model_not_found", 0)
+	case unreachable:
+		return resilience.Unreachable, errRefused
+	case filtered:
+		return resilience.Filtered, answered(400, "content_filter", 0)
+	case brownout:
+		if a.call%5 == 0 {
+			a.accepted = true
+			return resilience.Unreachable, answered(500, "", 0)
+		}
+	case herd:
+		if m.busy.Load() > int64(m.slots) {
+			return resilience.Overloaded, answered(503, "", 0)
+		}
 	}
 	return 0, nil
 }
@@ -394,6 +411,8 @@ type clients struct {
 	budgets  *budget.Budgets     // or nil
 	injector *chaos.Injector     // or nil
 	levels   *degrade.Controller // or nil
+	checker  *health.Checker     // or nil
+	healer   *recovery.Recoverer // or nil
 }
 
 // open makes the pool, of these features, and clients of all models.
@@ -415,6 +434,7 @@ func (w *world) open(features ...resilience.Feature) (c clients, err error) {
 		c.injector = chaos.NewInjector(chaos.InjectorConfig{Enabled: true, Seed: w.scenario.seed, Blast: *w.scenario.blast})
 		features = append(features, apart{}, c.injector)
 	}
+	features = append(features, w.heals(&c)...)
 	if c.pool, err = resilience.NewPool(features...); err != nil {
 		return c, err
 	}
