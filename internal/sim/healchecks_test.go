@@ -133,21 +133,27 @@ func part(to string) float64 {
 	return percent / 100
 }
 
+// partAt is what a model was said to get at an instant, NaN if that was not said or
+// just changed.
+func (v *view) partAt(model int, at int64) (told float64) {
+	told = 1
+	for _, e := range v.steps[model] {
+		if e.at > at+slack {
+			break
+		}
+		if told = part(e.to); e.would {
+			told = 1
+		}
+		if e.at >= at-slack {
+			told = math.NaN()
+		}
+	}
+	return told
+}
+
 func parts(v *view, bad func(string, ...any)) {
 	for _, w := range v.visits {
-		told := 1.
-		for _, e := range v.steps[w.model] {
-			if e.at > w.at+slack {
-				break
-			}
-			if told = part(e.to); e.would {
-				told = 1
-			}
-			if e.at >= w.at-slack {
-				told = math.NaN()
-			}
-		}
-		if math.Abs(w.ramp-told) > 1e-3 {
+		if told := v.partAt(w.model, w.at); math.Abs(w.ramp-told) > 1e-3 {
 			bad("m%d had %v of its traffic at %v, and was said to have %v", w.model, w.ramp, at(w.at), told)
 		}
 	}
@@ -155,6 +161,30 @@ func parts(v *view, bad func(string, ...any)) {
 		if ramp != 1 {
 			bad("m%d has %v of its traffic in the end", model, ramp)
 		}
+	}
+	v.shares(bad)
+}
+
+// shares looks at how many of the calls that may go anywhere go to models on their way
+// back: a model that all would go to gets its part of them, and others less.
+func (v *view) shares(bad func(string, ...any)) {
+	got, most := 0, 0.
+	for _, c := range v.calls {
+		visits := v.visitsOf[c.id]
+		if len(visits) == 0 || c.plan.opts.Model != "" || visits[0].lastResort {
+			continue
+		}
+		for model := range v.scenario.models {
+			if part := v.partAt(model, visits[0].at); part < 1 {
+				most += part
+				if visits[0].model == model {
+					got++
+				}
+			}
+		}
+	}
+	if float64(got) > most+4*math.Sqrt(most)+5 {
+		bad("%d calls went to models on their way back, and %.1f is their part", got, most)
 	}
 }
 

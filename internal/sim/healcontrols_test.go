@@ -92,6 +92,14 @@ func healForgeries() map[int][]forgery {
 				step(h, h.visits[9].model, time.Duration(h.visits[9].at)-s, "probing", "ramping 10 %")
 			},
 			func(h *history) { h.end.ramps[0] = .5 },
+			func(h *history) {
+				for model := range h.scenario.models {
+					step(h, model, 0, "probing", "ramping 1 %")
+				}
+				for _, w := range h.visits {
+					w.ramp = .01
+				}
+			},
 		},
 		47: {
 			func(h *history) { glanced(h, 1, m, m+s) },
