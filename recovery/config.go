@@ -46,7 +46,8 @@ type Config struct {
 
 	// After is how long a model is held before it is probed. It doubles with each
 	// probe that fails, up to 26 s or After if that is longer; up to a fifth is added
-	// at random, or a tenth to the 26 s.
+	// at random, or a tenth to the 26 s. A model that is held again within two minutes
+	// waits twice After at first.
 	After time.Duration `json:"after" default:"5s" min:"10ms" max:"24h" off:"no"`
 
 	// Timeout bounds a probe, and each action.

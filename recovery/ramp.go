@@ -96,7 +96,7 @@ func (k *keeper) relapse(i *incident, s state) {
 
 // recovered ends an incident well.
 func (k *keeper) recovered(i *incident, reason string) {
-	i.watch.level, i.watch.back = i.failed, k.pool.Now()
+	i.watch.back = k.pool.Now()
 	again := i.told
 	k.forget(i)
 	if again {

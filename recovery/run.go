@@ -218,7 +218,7 @@ func (k *keeper) open(m *resilience.Model, w *watch, s state) {
 	}
 	const soon = 2 * time.Minute
 	if w.back != 0 && now-w.back < soon { // it flaps
-		i.failed = w.level + 1
+		i.failed = 1
 	}
 	k.of[m] = i
 	w.enter(k.entry(i))

@@ -23,8 +23,7 @@ type watch struct {
 	anew  atomic.Int64  // when others reset it, which lifts what is older
 	entry atomic.Uint64 // bits of the first part of its ramp, while there is an incident
 
-	level int           // of its latest incident; run's
-	back  time.Duration // when that ended
+	back time.Duration // when its latest incident ended; run's
 }
 
 // A tally counts answers at one step.
