@@ -1,0 +1,136 @@
+package bipadapter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// resume reads what the journal and the log know of rounds that were interrupted.
+func (a *Adapter[Req, Resp]) resume() error {
+	rounds := map[string]*round{}
+	var names []string
+	if a.cfg.Journal != "" {
+		j, entries, err := openJournal(a.cfg.Journal)
+		if err != nil {
+			return fmt.Errorf("bipadapter: %w", err)
+		}
+		a.journal = j
+		for _, e := range entries {
+			if err := a.replay(rounds, e); err != nil {
+				return fmt.Errorf("bipadapter: journal: round %s: %s: %w", clip(e.Round), e.Kind, err)
+			}
+			if e.Kind == "opening" {
+				names = append(names, e.Round)
+			}
+		}
+	}
+	if a.cfg.Log != nil {
+		for _, o := range a.cfg.Log.open() {
+			if rounds[o.Round] == nil {
+				rounds[o.Round] = &round{Opening: o, lost: true}
+				names = append(names, o.Round)
+			}
+		}
+	}
+	now := a.wall()
+	for _, name := range names {
+		r := rounds[name]
+		switch {
+		case r == nil: // it has ended
+		case r.lost:
+			if err := a.abort(r); err != nil {
+				return err
+			}
+		case !r.Opening.Deadline.After(now):
+			if _, err := a.end(r, ""); err != nil {
+				return err
+			}
+		default:
+			a.interrupted = append(a.interrupted, r)
+		}
+	}
+	if a.journal == nil {
+		return nil
+	}
+	return a.journal.compact(func(name string) bool {
+		return name == reviews || slices.ContainsFunc(a.interrupted, func(r *round) bool { return r.Opening.Round == name })
+	})
+}
+
+// replay takes in what the journal says of a round.
+func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) error {
+	r := rounds[e.Round]
+	switch e.Kind {
+	case "opening":
+		r = &round{evidence: map[string]Evidence{}, asked: map[string]Answer{}}
+		rounds[e.Round] = r
+		return json.Unmarshal(e.Data, r)
+	case "review":
+		return a.replayReview(e.Data)
+	case "closed":
+		delete(rounds, e.Round)
+		return nil
+	}
+	if r == nil {
+		return errors.New("it was not opened")
+	}
+	switch e.Kind {
+	case "answer":
+		var begun struct {
+			Voter  string
+			Answer Answer
+		}
+		if err := json.Unmarshal(e.Data, &begun); err != nil {
+			return err
+		}
+		r.asked[begun.Voter] = begun.Answer
+	case "evidence":
+		var done Evidence
+		if err := json.Unmarshal(e.Data, &done); err != nil {
+			return err
+		}
+		r.evidence[done.Voter] = done
+	}
+	return nil
+}
+
+// abort ends a round of which only the log knows.
+func (a *Adapter[Req, Resp]) abort(r *round) error {
+	rec := Record{Opening: r.Opening, Closing: Closing{Order: []string{}, Time: a.wall().UTC().Truncate(time.Millisecond)}}
+	rec.Closing.Count = Count{Outcome: Aborted, Reason: "the process ended, and no journal has what was heard"}
+	for _, v := range r.eligible() {
+		rec.Evidence = append(rec.Evidence, Evidence{Voter: v.Name, Standing: Absent, Reason: "nothing is known of it", Attempts: []Answer{}})
+	}
+	if err := rec.conclude(); err != nil {
+		return fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
+	}
+	if err := a.cfg.Log.end(&rec); err != nil {
+		return fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
+	}
+	return nil
+}
+
+// takeUp returns the round on the same as planned that was interrupted, or nil.
+func (a *Adapter[Req, Resp]) takeUp(planned *round) *round {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, r := range a.interrupted {
+		if r.Opening.Deadline.After(planned.Opening.Time) && samePoll(&r.Opening, &planned.Opening) {
+			a.interrupted = slices.Delete(a.interrupted, i, i+1)
+			return r
+		}
+	}
+	return nil
+}
+
+// samePoll reports whether two openings ask the same voters the same, by the same rule.
+func samePoll(a, b *Opening) bool {
+	one, other := *a, *b
+	for _, o := range []*Opening{&one, &other} {
+		*o = Opening{BIP: o.BIP, Type: o.Type, Topic: o.Topic, Proposal: o.Proposal, Options: o.Options, Rule: o.Rule, Voters: o.Voters, Judge: o.Judge, Emergency: o.Emergency}
+	}
+	return same("", one, other) == "" && same("x", one, other) == ""
+}

@@ -1,0 +1,36 @@
+package bipadapter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cmmv-hive/resilience"
+)
+
+// Reweigh gives voters the weights that were learnt, for rounds that begin from now
+// on: a round keeps those that its opening lists, with where they come from. The
+// pool's audit hears of it before, and may refuse it. The weights last as long as the
+// adapter; what is to outlive it belongs into Config.Voters.
+func (a *Adapter[Req, Resp]) Reweigh(ctx context.Context, l Learned, by resilience.Control) error {
+	voters, err := a.voters()
+	if err != nil {
+		return err
+	}
+	voters = slices.Clone(voters)
+	for i := range voters {
+		voters[i].Weight, voters[i].From = l.Weight(voters[i].Name), l.From()
+	}
+	checked, err := Collapse(voters)
+	if err != nil {
+		return fmt.Errorf("bipadapter: weights: %w", err)
+	}
+	change := resilience.Change{Control: by, What: "bip.weights", To: l.From()}
+	if err := a.client.Pool().Audit(ctx, change); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.weighed = checked
+	return nil
+}
