@@ -1,6 +1,6 @@
 module github.com/cmmv-hive/resilience/benchmarks
 
-go 1.26
+go 1.26.0
 
 replace github.com/cmmv-hive/resilience => ../
 

@@ -64,7 +64,7 @@ type Answer struct {
 	End       time.Time `json:"end"`
 	Kind      string    `json:"kind,omitempty"` // that it failed with
 	Status    int       `json:"status,omitempty"`
-	RequestID string    `json:"requestID,omitempty"`
+	RequestID string    `json:"requestId,omitempty"`
 	Served    string    `json:"served,omitempty"` // the model, as the provider names it
 	Raw       []byte    `json:"raw,omitempty"`    // unless only committed to
 	Digest    Digest    `json:"digest"`           // of Salt, then Raw
@@ -88,9 +88,10 @@ const Aborted Outcome = "aborted"
 
 // A Proof shows that a record is in a log, the opening before the evidence.
 type Proof struct {
+	Log          string    `json:"log"` // its public key, as the log says; see [Keys]
 	Opened       Inclusion `json:"opened"`
-	Closed       Inclusion `json:"closed"`
-	Cosignatures []string  `json:"cosignatures,omitempty"` // of witnesses
+	Closed       Inclusion `json:"closed"`                 // as of the same checkpoint
+	Cosignatures []string  `json:"cosignatures,omitempty"` // of witnesses, of that checkpoint
 }
 
 // An Inclusion is a place in a log, as of a signed checkpoint.
