@@ -32,12 +32,12 @@ func TestEveryBit(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	each := func(data []byte, sample int, check func(bit int) bool) {
 		bits := 8 * len(data)
-		if *long {
+		if *Long {
 			sample = bits
 		}
 		for i := range sample {
 			bit := i
-			if !*long {
+			if !*Long {
 				bit = random.IntN(bits)
 			}
 			data[bit/8] ^= 1 << (bit % 8)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cmmv-hive/resilience"
 )
@@ -106,7 +107,8 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 		h.evidence.Attempts = append(h.evidence.Attempts, was)
 	}
 	for _, at := range rep.Attempts {
-		h.evidence.Attempts = append(h.evidence.Attempts, answerOf(at))
+		late := max(0, start.Sub(rep.Attempts[0].Start)) // by a clock that was set meanwhile
+		h.evidence.Attempts = append(h.evidence.Attempts, answerOf(at, late))
 	}
 	if err != nil {
 		h.vote.Err, returned = err, true
@@ -164,8 +166,8 @@ func (a *Adapter[Req, Resp]) read(resp Resp, r *round, v Voter) (b Ballot, err e
 	return b, nil
 }
 
-func answerOf(at resilience.Attempt) Answer {
-	start := at.Start.UTC()
+func answerOf(at resilience.Attempt, late time.Duration) Answer {
+	start := at.Start.Add(late).UTC()
 	a := Answer{Start: start, End: start.Add(at.Duration), Status: at.Status, RequestID: at.RequestID, Cost: max(at.Cost, 0)}
 	if at.Err != nil {
 		a.Kind = at.Kind.String()

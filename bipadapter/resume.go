@@ -1,11 +1,11 @@
 package bipadapter
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // resume reads what the journal and the log know of rounds that were interrupted.
@@ -28,12 +28,11 @@ func (a *Adapter[Req, Resp]) resume() error {
 		}
 	}
 	if a.cfg.Log != nil {
-		for _, o := range a.cfg.Log.open() {
-			if rounds[o.Round] == nil {
-				rounds[o.Round] = &round{Opening: o, lost: true}
-				names = append(names, o.Round)
-			}
+		more, err := a.compare(rounds)
+		if err != nil {
+			return err
 		}
+		names = append(names, more...)
 	}
 	now := a.wall()
 	for _, name := range names {
@@ -58,6 +57,34 @@ func (a *Adapter[Req, Resp]) resume() error {
 	return a.journal.compact(func(name string) bool {
 		return name == reviews || slices.ContainsFunc(a.interrupted, func(r *round) bool { return r.Opening.Round == name })
 	})
+}
+
+// compare takes in what the log knows of rounds, and returns the names of those that
+// it alone knows of.
+func (a *Adapter[Req, Resp]) compare(rounds map[string]*round) (more []string, err error) {
+	open := map[string]bool{}
+	for _, o := range a.cfg.Log.open() {
+		open[o.Round] = true
+		if rounds[o.Round] == nil {
+			rounds[o.Round] = &round{Opening: o, lost: true}
+			more = append(more, o.Round)
+		}
+	}
+	for name, r := range rounds {
+		if open[name] {
+			continue
+		}
+		records, err := a.cfg.Log.Records(context.Background(), r.Opening.BIP)
+		if err != nil {
+			return nil, fmt.Errorf("bipadapter: %w", err)
+		}
+		i := slices.IndexFunc(records, func(rec Record) bool { return rec.Opening.Round == name })
+		if i < 0 {
+			return nil, fmt.Errorf("bipadapter: round %s is in the journal, and not in the log: they do not belong together", clip(name))
+		}
+		r.ended = &records[i]
+	}
+	return more, nil
 }
 
 // replay takes in what the journal says of a round.
@@ -99,12 +126,12 @@ func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) er
 
 // abort ends a round of which only the log knows.
 func (a *Adapter[Req, Resp]) abort(r *round) error {
-	rec := Record{Opening: r.Opening, Closing: Closing{Order: []string{}, Time: a.wall().UTC().Truncate(time.Millisecond)}}
+	rec := Record{Opening: r.Opening, Closing: Closing{Order: []string{}, Time: a.wall().UTC()}}
 	rec.Closing.Count = Count{Outcome: Aborted, Reason: "the process ended, and no journal has what was heard"}
 	for _, v := range r.eligible() {
 		rec.Evidence = append(rec.Evidence, Evidence{Voter: v.Name, Standing: Absent, Reason: "nothing is known of it", Attempts: []Answer{}})
 	}
-	if err := rec.conclude(); err != nil {
+	if err := conclude(&rec); err != nil {
 		return fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
 	}
 	if err := a.cfg.Log.end(&rec); err != nil {
@@ -132,5 +159,5 @@ func samePoll(a, b *Opening) bool {
 	for _, o := range []*Opening{&one, &other} {
 		*o = Opening{BIP: o.BIP, Type: o.Type, Topic: o.Topic, Proposal: o.Proposal, Options: o.Options, Rule: o.Rule, Voters: o.Voters, Judge: o.Judge, Emergency: o.Emergency}
 	}
-	return same("", one, other) == "" && same("x", one, other) == ""
+	return same(one, other)
 }

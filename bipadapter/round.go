@@ -22,6 +22,7 @@ type round struct {
 	asked    map[string]Answer // begun, and not known to have ended
 	failed   error             // what could not be written down
 	lost     bool              // only the log knows of it
+	ended    *Record           // in the log, and nobody has heard of it
 }
 
 // plan lays out a round of op, by the rule for it, among voters.
@@ -33,8 +34,8 @@ func (s *setup) plan(op Operation, threshold float64, voters []Voter, d *Declara
 	o := Opening{
 		BIP: op.BIP, Type: op.Type, Topic: op.Topic, Options: op.Options, Proposal: commit(nil, op.Proposal),
 		Rule: rule, Voters: voters, Emergency: d, Judge: s.cfg.Judge, Software: software(),
-		Early: s.cfg.Early, MaxCost: s.cfg.MaxCost, Deadline: now.Add(s.cfg.Deadline).UTC().Truncate(time.Millisecond),
-		OpenedBy: op.By, Authority: op.Authority, Time: now.UTC().Truncate(time.Millisecond),
+		Early: s.cfg.Early, MaxCost: s.cfg.MaxCost, Deadline: now.Add(s.cfg.Deadline).UTC(),
+		OpenedBy: op.By, Authority: op.Authority, Time: now.UTC(),
 	}
 	if o.OpenedBy == "" {
 		o.OpenedBy = s.cfg.Operator
@@ -113,16 +114,25 @@ func (r *round) record(left string, now time.Time) (Record, error) {
 		}
 		rec.Evidence = append(rec.Evidence, e)
 	}
-	rec.Closing = Closing{Seed: hex.EncodeToString(r.Seed), Order: []string{}, Time: now.UTC().Truncate(time.Millisecond)}
+	for _, e := range rec.Evidence {
+		for _, at := range e.Attempts {
+			if at.End.After(now) { // by a clock that was set meanwhile
+				now = at.End
+			}
+		}
+	}
+	rec.Closing = Closing{Seed: hex.EncodeToString(r.Seed), Order: []string{}, Time: now.UTC()}
 	for _, v := range r.order() {
-		if len(r.evidence[v.Name].Attempts) > 0 {
+		_, heard := r.evidence[v.Name]
+		if _, begun := r.asked[v.Name]; heard || begun {
 			rec.Closing.Order = append(rec.Closing.Order, v.Name)
 		}
 	}
 	if left != "" {
 		rec.Closing.Count = Count{Outcome: Aborted, Reason: left}
 	}
-	return rec, rec.conclude()
+	err := conclude(&rec)
+	return rec, err
 }
 
 // settled reports whether nobody who has not been asked could change the outcome.
@@ -149,12 +159,15 @@ func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, th
 	if err != nil {
 		return Decision[Resp]{}, err
 	}
-	votes := a.gather(ctx, r, op, req)
+	var votes map[string]Vote[Resp]
+	if r.ended == nil {
+		votes = a.gather(ctx, r, op, req)
+	}
 	if r.failed != nil {
 		return Decision[Resp]{}, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, r.failed)
 	}
 	left := ""
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil && r.ended == nil {
 		left = "whoever had the vote held left: " + err.Error()
 	}
 	rec, err := a.end(r, left)
@@ -241,10 +254,13 @@ func (a *Adapter[Req, Resp]) begin(op Operation, req Req, threshold float64, d *
 // end counts, and writes the record down before anybody hears of it.
 func (a *Adapter[Req, Resp]) end(r *round, left string) (Record, error) {
 	rec, err := r.record(left, a.wall())
+	if r.ended != nil {
+		rec, err = *r.ended, nil
+	}
 	if err != nil {
 		return rec, fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
 	}
-	if a.cfg.Log != nil {
+	if a.cfg.Log != nil && r.ended == nil {
 		if err := a.cfg.Log.end(&rec); err != nil {
 			rec.Closing.Count = Count{}
 			return rec, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, err)

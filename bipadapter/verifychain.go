@@ -60,7 +60,7 @@ func VerifyChain(format Format, chain io.Reader, files fs.FS, earlier ...Chain) 
 		seen := map[string]string{}
 		for _, e := range earlier {
 			for _, b := range e.Blocks {
-				note(seen, b, called(e.Name, "an earlier chain"))
+				remember(seen, b, called(e.Name, "an earlier chain"))
 			}
 		}
 		for i, b := range c.Blocks {
@@ -70,7 +70,7 @@ func VerifyChain(format Format, chain io.Reader, files fs.FS, earlier ...Chain) 
 			v.link(c, i)
 			v.time(c, i)
 			v.replayed(seen)
-			note(seen, b, called(c.Name, "this chain"))
+			remember(seen, b, called(c.Name, "this chain"))
 			verdicts = append(verdicts, v)
 		}
 	}
@@ -84,7 +84,7 @@ func called(name, otherwise string) string {
 	return name
 }
 
-func note(seen map[string]string, b Block, name string) {
+func remember(seen map[string]string, b Block, name string) {
 	for _, hash := range []string{"file " + b.FileHash, "block " + b.Hash} {
 		if _, ok := seen[hash]; !ok {
 			seen[hash] = name
