@@ -129,6 +129,7 @@ func (k *kit) answer(rule Rule, p Paper, word string) []byte {
 func (k *kit) fill(o Opening, papers map[string]Paper, words string) *Record {
 	r := &Record{Opening: o}
 	var names []string
+	var late time.Time
 	for i, word := range strings.Fields(words) {
 		v := o.Voters[i]
 		p := papers[v.Name]
@@ -155,12 +156,15 @@ func (k *kit) fill(o Opening, papers map[string]Paper, words string) *Record {
 			a := add(k.answer(o.Rule, p, word))
 			if word == "l" {
 				a.End = o.Deadline.Add(time.Second)
-				k.now = a.End
+				late = a.End
 			}
 		}
 		r.Evidence = append(r.Evidence, e)
 	}
 	r.Closing.Seed, r.Closing.Order = hex.EncodeToString(k.seed(o.Round)), drawn(k.seed(o.Round), names)
+	if k.now.Before(late) {
+		k.now = late
+	}
 	r.Closing.Time = k.tick()
 	if err := conclude(r); err != nil {
 		panic(err)

@@ -60,6 +60,8 @@ var registry = []mutant{
 	{"tally-absent-voters-shrink-the-whole", "bipadapter", "two of five are a majority of those who came", "TestCount"},
 	{"tally-liars-decide", "bipadapter", "a decision stands that liars could have made", "TestCount"},
 	{"tally-two-ballots-of-one-voter", "bipadapter", "a voter who says yes and no is believed", "TestOneVoterOneBallot"},
+	{"record-closing-is-believed", "bipadapter", "a record is verified whose outcome is not what its ballots come to", "TestVerifyFindsWhatAnOperatorLogs"},
+	{"record-gaps-pass", "bipadapter", "a round that was run again is shown without the first", "TestVerifyRoundsOnABIP"},
 
 	{"call-attempts-without-bound", ".", "retries, moves and nested calls have no common bound", "TestNestedCallsShareTheBudget"},
 	{"attempt-blames-models-for-a-process-that-slept", ".", "timeouts that a stopped process woke up to count against models", "TestAsleep"},
