@@ -50,8 +50,7 @@ func fails(err error) func(context.Context, bipadapter.Paper) (string, error) {
 	return func(context.Context, bipadapter.Paper) (string, error) { return "", err }
 }
 
-func (h hive) pool(t *testing.T, features ...resilience.Feature) *resilience.Client[prompt, string] {
-	t.Helper()
+func (h hive) pool(t require.TestingT, features ...resilience.Feature) *resilience.Client[prompt, string] {
 	var infos []resilience.ModelInfo
 	for _, id := range []string{"a", "b", "c", "d", "e"} {
 		infos = append(infos, resilience.ModelInfo{ID: id, Provider: "p-" + id})
@@ -70,8 +69,7 @@ var hooks = bipadapter.Hooks[prompt, string]{
 	Prompt: func(p prompt) []byte { return []byte(p.text) },
 }
 
-func (h hive) adapter(t *testing.T, cfg bipadapter.Config) *adapter {
-	t.Helper()
+func (h hive) adapter(t require.TestingT, cfg bipadapter.Config) *adapter {
 	a, err := bipadapter.New(h.pool(t), nil, cfg, hooks)
 	require.NoError(t, err)
 	return a
@@ -81,12 +79,16 @@ var by = resilience.Control{Actor: "operator", Reason: "a test"}
 
 var voting = bipadapter.Operation{Type: bipadapter.Voting, BIP: "BIP-03", Proposal: []byte("a proposal")}
 
-func bubble(t *testing.T, name string, fn func(t *testing.T)) {
-	t.Run(name, func(t *testing.T) { synctest.Test(t, fn) })
+// A bubble is a test in virtual time.
+type bubble struct{ *testing.T }
+
+func virtual(t *testing.T, name string, fn func(t bubble)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { fn(bubble{t}) }) })
 }
 
 func TestConsensus(t *testing.T) {
-	bubble(t, "all agree", func(t *testing.T) {
+	virtual(t, "all agree", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": says("reject")}
 		d, err := h.adapter(t, bipadapter.Config{}).Consensus(t.Context(), voting, prompt{text: "?"}, 0.7)
 		require.NoError(t, err)
@@ -103,7 +105,7 @@ func TestConsensus(t *testing.T) {
 		}
 		require.Len(t, d.Record.Closing.Order, 5)
 	})
-	bubble(t, "a dead model is absent, and never replaced", func(t *testing.T) {
+	virtual(t, "a dead model is absent, and never replaced", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": fails(resilience.Overloaded), "e": says("reject")}
 		d, err := h.adapter(t, bipadapter.Config{}).Consensus(t.Context(), voting, prompt{text: "?"}, 0)
 		require.NoError(t, err)
@@ -112,7 +114,7 @@ func TestConsensus(t *testing.T) {
 		require.ErrorIs(t, d.Votes[3].Err, resilience.Overloaded)
 		require.Greater(t, len(d.Record.Evidence[3].Attempts), 1, "tried again, as nothing had come")
 	})
-	bubble(t, "what cannot be read is no vote, and is not asked again", func(t *testing.T) {
+	virtual(t, "what cannot be read is no vote, and is not asked again", func(t bubble) {
 		asked := 0
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(context.Context, bipadapter.Paper) (string, error) {
 			asked++
@@ -125,7 +127,7 @@ func TestConsensus(t *testing.T) {
 		require.Equal(t, bipadapter.Approved, d.Outcome)
 		require.Contains(t, string(d.Record.Evidence[4].Attempts[0].Raw), "I approve")
 	})
-	bubble(t, "a text is no token", func(t *testing.T) {
+	virtual(t, "a text is no token", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(context.Context, bipadapter.Paper) (string, error) {
 			return `{"choice":"reject"}`, nil
 		}}
@@ -133,7 +135,7 @@ func TestConsensus(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, bipadapter.Illegible, d.Votes[4].Standing)
 	})
-	bubble(t, "too few", func(t *testing.T) {
+	virtual(t, "too few", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": fails(resilience.Unreachable), "d": fails(resilience.Unreachable), "e": fails(resilience.Unreachable)}
 		d, err := h.adapter(t, bipadapter.Config{}).Consensus(t.Context(), voting, prompt{text: "?"}, 0)
 		var quorum *bipadapter.QuorumError
@@ -143,7 +145,7 @@ func TestConsensus(t *testing.T) {
 		require.Equal(t, bipadapter.NoDecision, d.Outcome)
 		require.Len(t, quorum.Record.Evidence, 5)
 	})
-	bubble(t, "one that hangs is absent at the deadline", func(t *testing.T) {
+	virtual(t, "one that hangs is absent at the deadline", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(ctx context.Context, _ bipadapter.Paper) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
@@ -154,7 +156,7 @@ func TestConsensus(t *testing.T) {
 		require.Equal(t, bipadapter.Approved, d.Outcome)
 		require.Equal(t, bipadapter.Absent, d.Votes[4].Standing)
 	})
-	bubble(t, "one that is late is recorded, and not counted", func(t *testing.T) {
+	virtual(t, "one that is late is recorded, and not counted", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(_ context.Context, p bipadapter.Paper) (string, error) {
 			time.Sleep(21 * time.Second) // deaf to contexts
 			return paperFor(p, "reject"), nil
@@ -164,7 +166,7 @@ func TestConsensus(t *testing.T) {
 		require.Contains(t, []bipadapter.Standing{bipadapter.Late, bipadapter.Absent}, d.Votes[4].Standing)
 		require.Equal(t, bipadapter.Approved, d.Outcome)
 	})
-	bubble(t, "who leaves aborts the round", func(t *testing.T) {
+	virtual(t, "who leaves aborts the round", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": says("approve")}
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
@@ -173,7 +175,7 @@ func TestConsensus(t *testing.T) {
 		require.Equal(t, bipadapter.Aborted, d.Outcome)
 		require.Contains(t, d.Reason, "left")
 	})
-	bubble(t, "what panics is absent", func(t *testing.T) {
+	virtual(t, "what panics is absent", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(context.Context, bipadapter.Paper) (string, error) {
 			panic("boom")
 		}}

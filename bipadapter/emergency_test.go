@@ -23,7 +23,7 @@ func declared() bipadapter.Declaration {
 
 func TestEmergency(t *testing.T) {
 	dead := fails(resilience.Unreachable)
-	bubble(t, "with a quorum of its own", func(t *testing.T) {
+	virtual(t, "with a quorum of its own", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": dead, "e": dead}
 		rule := bipadapter.Rule{Method: bipadapter.Majority, Quorum: 0.8, Emergency: 0.4}
 		a := h.adapter(t, bipadapter.Config{Rule: rule, Authorize: allow})
@@ -47,21 +47,21 @@ func TestEmergency(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, a.Status().Reviews)
 	})
-	bubble(t, "without one, any one model", func(t *testing.T) {
+	virtual(t, "without one, any one model", func(t bubble) {
 		h := hive{"a": dead, "b": dead, "c": dead, "d": dead, "e": says("x")}
 		a := h.adapter(t, bipadapter.Config{Authorize: allow})
 		res, err := a.Emergency(t.Context(), voting, prompt{text: "?"}, declared())
 		require.NoError(t, err)
-		require.Equal(t, `{"choice":"x"}`, res.Value)
+		require.JSONEq(t, `{"choice":"x"}`, res.Value)
 		require.Nil(t, res.Decision, "the rule of BIP-06 knows no emergency")
 	})
-	bubble(t, "with nobody alive it says so, and its review is due all the same", func(t *testing.T) {
+	virtual(t, "with nobody alive it says so, and its review is due all the same", func(t bubble) {
 		a := hive{"a": dead, "b": dead, "c": dead, "d": dead, "e": dead}.adapter(t, bipadapter.Config{Authorize: allow})
 		_, err := a.Emergency(t.Context(), voting, prompt{text: "?"}, declared())
 		require.ErrorIs(t, err, resilience.Unreachable)
 		require.Len(t, a.Status().Reviews, 1)
 	})
-	bubble(t, "is refused", func(t *testing.T) {
+	virtual(t, "is refused", func(t bubble) {
 		h := hive{"a": says("x"), "b": says("x"), "c": says("x"), "d": says("x"), "e": says("x")}
 		var refusal error
 		a := h.adapter(t, bipadapter.Config{Authorize: func(_ context.Context, _ bipadapter.Operation, d bipadapter.Declaration) error {

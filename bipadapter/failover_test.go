@@ -118,8 +118,7 @@ func TestFailoverDuringAVote(t *testing.T) {
 			a, err := bipadapter.New(client, nil, cfg, with)
 			require.NoError(t, err)
 			d, err := a.Consensus(t.Context(), voting, prompt{text: "the question"}, 0)
-			var quorum *bipadapter.QuorumError
-			if !errors.As(err, &quorum) {
+			if _, ok := errors.AsType[*bipadapter.QuorumError](err); !ok {
 				require.NoError(t, err)
 			}
 

@@ -14,6 +14,12 @@ import (
 
 const interrupted = "interrupted" // the kind of an attempt that a process did not survive
 
+// A beginning is that a voter is about to be asked.
+type beginning struct {
+	Voter  string `json:"voter"`
+	Answer Answer `json:"answer"`
+}
+
 // heard is what came of asking one voter.
 type heard[Resp any] struct {
 	evidence Evidence
@@ -92,10 +98,7 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 	}()
 	start := a.wall().UTC()
 	begun := Answer{Start: start, End: start, Kind: interrupted}
-	if err := a.keep(r.Opening.Round, "answer", struct {
-		Voter  string `json:"voter"`
-		Answer Answer `json:"answer"`
-	}{v.Name, begun}); err != nil {
+	if err := a.keep(r.Opening.Round, "answer", beginning{v.Name, begun}); err != nil {
 		h.vote.Err, h.evidence.Reason, returned = err, "not asked: the journal cannot be written", true
 		return h
 	}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,8 +20,7 @@ import (
 	"github.com/cmmv-hive/resilience/bipadapter"
 )
 
-func openLog(t *testing.T, dir string) *bipadapter.Log {
-	t.Helper()
+func openLog(t require.TestingT, dir string) *bipadapter.Log {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	l, err := bipadapter.OpenLog(dir, "example.org/votes", key)
 	require.NoError(t, err)
@@ -30,8 +28,7 @@ func openLog(t *testing.T, dir string) *bipadapter.Log {
 }
 
 // found writes records and has them verified.
-func found(t *testing.T, records ...bipadapter.Record) (bipadapter.Finding, string) {
-	t.Helper()
+func found(t require.TestingT, records ...bipadapter.Record) (bipadapter.Finding, string) {
 	var files []io.Reader
 	for _, r := range records {
 		var file bytes.Buffer
@@ -64,7 +61,7 @@ func TestLoggedRounds(t *testing.T) {
 			bipadapter.Operation{Type: bipadapter.Consensus, BIP: "drinks", Options: []string{"tea", "coffee"}, By: "ann", Authority: "minutes 0006"}, true,
 		},
 	} {
-		bubble(t, name, func(t *testing.T) {
+		virtual(t, name, func(t bubble) {
 			log := openLog(t, t.TempDir())
 			defer func() { require.NoError(t, log.Close()) }()
 			c.cfg.Log = log
@@ -173,6 +170,6 @@ func TestErrorsTellNoPrompts(t *testing.T) {
 		require.NotContains(t, err.Error(), secret)
 		data, err := json.Marshal(d.Record)
 		require.NoError(t, err)
-		require.False(t, strings.Contains(string(data), secret))
+		require.NotContains(t, string(data), secret)
 	})
 }

@@ -106,10 +106,7 @@ func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) er
 	}
 	switch e.Kind {
 	case "answer":
-		var begun struct {
-			Voter  string
-			Answer Answer
-		}
+		var begun beginning
 		if err := json.Unmarshal(e.Data, &begun); err != nil {
 			return err
 		}

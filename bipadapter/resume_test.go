@@ -55,10 +55,10 @@ func TestResume(t *testing.T) {
 		require.Equal(t, 1, b.Status().Rounds)
 		other := voting
 		other.BIP = "BIP-04"
-		d, err := b.Consensus(t.Context(), other, prompt{text: "?"}, 0)
+		_, err := b.Consensus(t.Context(), other, prompt{text: "?"}, 0)
 		require.NoError(t, err)
 		require.Equal(t, 2, asked["a"], "another round")
-		d, err = b.Consensus(t.Context(), voting, prompt{text: "?"}, 0)
+		d, err := b.Consensus(t.Context(), voting, prompt{text: "?"}, 0)
 		require.NoError(t, err)
 		require.Equal(t, bipadapter.Approved, d.Outcome)
 		require.Equal(t, 5, d.Ballots)

@@ -204,7 +204,7 @@ func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, th
 }
 
 // disagreement is that of the ballots that count.
-func (r *Record) disagreement() float64 {
+func (r Record) disagreement() float64 {
 	var voices []Voice
 	for _, c := range r.Closing.Casts {
 		v, _ := Find(r.Opening.Voters, c.Voter)

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/bipadapter"
@@ -71,11 +72,12 @@ var hooks = bipadapter.Hooks[question, string]{
 
 // prompt is the question as a model of a provider would get it.
 func (q question) prompt() string {
-	text := q.text + "\nAnswer with JSON: {\"choice\": one of the tokens, \"reason\": why}.\n"
+	var text strings.Builder
+	text.WriteString(q.text + "\nAnswer with JSON: {\"choice\": one of the tokens, \"reason\": why}.\n")
 	for _, o := range q.paper.Options {
-		text += o.Token + " to " + o.Text + "\n"
+		text.WriteString(o.Token + " to " + o.Text + "\n")
 	}
-	return text
+	return text.String()
 }
 
 func vote(ctx context.Context, stdout, stderr io.Writer) (err error) {
