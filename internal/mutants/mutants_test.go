@@ -143,26 +143,14 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// votes is a program of what the production example has no use for.
-const votes = `package main
-
-import "github.com/cmmv-hive/resilience/bipadapter"
-
-func main() {
-	_, _ = bipadapter.Rule{}.Count(bipadapter.Poll{})
-}
-`
-
 // TestProductionHasNoMutants links programs that have them all, and without the tag
 // nothing of them.
 func TestProductionHasNoMutants(t *testing.T) {
 	if testing.Short() {
-		t.Skip("links four programs")
+		t.Skip("links six programs")
 	}
-	source := filepath.Join(t.TempDir(), "main.go")
-	require.NoError(t, os.WriteFile(source, []byte(votes), 0o600))
 	link := func(tags string) (programs []byte) {
-		for _, of := range []string{"./examples/production", source} {
+		for _, of := range []string{"./examples/production", "./examples/consensus", "./bipadapter/bipverify"} {
 			file := filepath.Join(t.TempDir(), "program")
 			cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", tags, "-o", file, of)
 			cmd.Dir = root
