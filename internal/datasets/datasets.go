@@ -18,7 +18,7 @@ func Path(tb testing.TB, name string) string {
 		dir = filepath.Join(root(tb), "..", "shared", "data")
 	}
 	path := filepath.Join(dir, filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil { //nolint:gosec // whoever runs the tests says where
+	if _, err := os.Stat(path); err != nil {
 		tb.Skipf("no data: %v; set RESILIENCE_DATA to the directory of the data sets", err)
 	}
 	return path
