@@ -64,12 +64,12 @@ var liars = map[string]liar{
 // TestByzantine plays rounds with f liars of n voters, f < n/3. What is decided
 // is what more of the honest are for than against, and nobody counts twice.
 func TestByzantine(t *testing.T) {
-	rounds := 20_000
+	rounds := 6_000
 	switch {
 	case *bipadapter.Long:
 		rounds = 100_000
 	case testing.Short():
-		rounds = 5_000
+		rounds = 2_000
 	}
 	var settings []struct{ n, f int }
 	for n := 4; n <= 13; n++ {
@@ -149,12 +149,12 @@ func TestByzantineControl(t *testing.T) {
 func TestByzantineScores(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	rule := bipadapter.Rule{Method: bipadapter.Scores, Threshold: 0.6, Hold: 0.4}
-	rounds := 5_000
+	rounds := 1_500
 	switch {
 	case *bipadapter.Long:
 		rounds = 50_000
 	case testing.Short():
-		rounds = 1_000
+		rounds = 500
 	}
 	decided := 0
 	for range rounds {

@@ -192,6 +192,9 @@ func TestLogCutAtEveryByte(t *testing.T) {
 	require.NoError(t, err)
 
 	for n := range len(data) + 1 {
+		if edge := n > len(data)-16 || n > int(size)-16 && n < int(size)+32; !edge && n%7 > 0 && !*Long {
+			continue
+		}
 		require.NoError(t, os.WriteFile(path, data[:n], 0o600))
 		require.NoError(t, os.WriteFile(head, acked, 0o600))
 		l, err := OpenLog(dir, logName, keyOf(1))
