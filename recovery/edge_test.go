@@ -462,6 +462,22 @@ func TestProbeFromBeforeTheHold(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		require.Len(t, w.probed("a"), 2)
 	})
+	virtual(t, "before a relapse", func(t bubble) {
+		w := newWorld(t, recovery.Config{After: 10 * time.Second}, []string{"a", "b"}).run()
+		w.holdHealth("a", time.Hour)
+		w.pass(13 * time.Second)
+		require.Equal(t, "ramping 10 %", w.last("a").To)
+		require.NoError(t, w.model("a").Probe(t.Context(), time.Second).Err)
+		w.holdHealth("a", time.Hour)
+		require.Equal(t, "relapsed", w.last("a").To)
+		w.pass(2 * time.Second)
+		w.model("a").Release(t.Context(), resilience.HoldHealth)
+		w.pass(15 * time.Second)
+		require.Equal(t, "relapsed", w.last("a").To)
+		require.Len(t, w.probed("a"), 2)
+		w.pass(10 * time.Second)
+		require.Len(t, w.probed("a"), 3)
+	})
 }
 
 // Once an operator has a model, what is left of an attempt is not done.

@@ -86,6 +86,7 @@ func (k *keeper) fallBack(i *incident, good, bad int64) {
 func (k *keeper) relapse(i *incident, s state) {
 	i.tries++
 	i.failed++
+	i.by, i.seen = s.by, k.pool.Now() // what was found out before says nothing of this hold
 	i.cause = k.cause(i.model, i.watch, s)
 	i.blind = k.pool.Probes() && lasting(i.cause)
 	k.inbox.ramp(i.model, 1) // while it is held; it comes back with a part
