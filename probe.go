@@ -56,13 +56,16 @@ func (m *Model) Probed() (Probed, bool) {
 }
 
 // Probe probes m within timeout, or waits as long for the probe that is under way,
-// and returns its outcome. It fails if the pool has no [Probe]. If ctx ends first it
-// returns with that, which is not kept as an outcome, nor is that the wait was too
+// and returns its outcome. It fails if the pool has no [Probe]. If ctx ends first, or has ended
+// already and nothing is asked, it returns with that, which is not kept as an outcome, nor is that the wait was too
 // long. A probe is no call: it counts in no statistics, and breakers and limits neither
 // see nor refuse it. For feature authors.
 func (m *Model) Probe(ctx context.Context, timeout time.Duration) Probed {
 	if m.pool.probe == nil {
 		return Probed{At: m.pool.Now(), Err: &Error{Kind: Rejected, Model: m.id, reason: "the pool has no probe"}}
+	}
+	if ctx.Err() != nil {
+		return m.left(ctx)
 	}
 	s := &m.probes
 	since := m.pool.Now()

@@ -27,8 +27,9 @@ func probed(t *testing.T, fn func(ctx context.Context, m *resilience.Model) erro
 func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fails error
-		took := 20 * time.Millisecond
+		took, asked := 20*time.Millisecond, 0
 		p := probed(t, func(ctx context.Context, _ *resilience.Model) error {
+			asked++
 			select {
 			case <-time.After(took):
 				return fails
@@ -67,6 +68,9 @@ func TestProbe(t *testing.T) {
 		require.ErrorIs(t, got.Err, resilience.Canceled)
 		still, _ := m.Probed()
 		require.Equal(t, last, still, "it was left")
+		before := asked
+		require.ErrorIs(t, m.Probe(ctx, time.Minute).Err, resilience.Canceled)
+		require.Equal(t, before, asked, "nobody waits for it")
 		require.Zero(t, m.Stats(time.Minute).Calls, "a probe is no call")
 	})
 }
