@@ -350,7 +350,12 @@ func (a *attempt) started() error {
 	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
 	l.guard(a)
 	if d, left := a.holdBack(); d > 0 {
-		if err := a.call.typed.readAhead(d, left); err != nil {
+		end := a.endHoldBack(left)
+		err := a.call.typed.readAhead(d, left)
+		if end != nil && !end.Stop() && err == nil {
+			err = a.call.record().limitCause
+		}
+		if err != nil {
 			return l.fail(err)
 		}
 	}

@@ -67,6 +67,16 @@ func (a *attempt) holdBack() (d, left time.Duration) {
 	return d, left
 }
 
+// endHoldBack makes the attempt fail when the call's time is over while its stream
+// is held back.
+func (a *attempt) endHoldBack(left time.Duration) *time.Timer {
+	rec := a.call.record()
+	if rec.limit == 0 {
+		return nil
+	}
+	return time.AfterFunc(left, func() { a.expire(rec.limitCause) })
+}
+
 // guard starts what watches over an attempt while its stream is read.
 func (l *life) guard(a *attempt) {
 	t := a.pool.timeouts.Load()

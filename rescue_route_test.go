@@ -146,6 +146,21 @@ func TestRescueHoldBackWithinTheCallsTime(t *testing.T) {
 	})
 }
 
+// So does one in which the stream falls silent.
+func TestSilentHoldBackWithinTheCallsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := rescuer(t, stringHooks{}, map[string]source{"a": plays(frame{text: "one"}, frame{text: "end", wait: time.Hour})},
+			resilience.Timeouts{Call: 5 * time.Second, HoldBack: 2 * time.Second})
+		start := time.Now()
+		_, rep, err := c.Do(t.Context(), "?", resilience.CallOptions{})
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.ErrorIs(t, err, resilience.TimedOut)
+		require.ErrorContains(t, err, "timed out after 5s (Timeouts.Call)")
+		require.Equal(t, []string{"a timed_out"}, line(rep))
+		idle(t, c.Pool())
+	})
+}
+
 func TestRescueSameModelWaitsAsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &apiError{&http.Response{StatusCode: http.StatusTooManyRequests, Status: "429", Header: http.Header{"Retry-After": {"4"}}}}

@@ -35,7 +35,8 @@ type Timeouts struct {
 	// HoldBack keeps back the beginning of a stream, from its first meaningful
 	// chunk, so that what breaks within that time is retried or moved on like any
 	// call; off. It ends with the first chunk after it, and there is none where Call
-	// leaves no time for it. Nested pools each hold back what comes to them.
+	// leaves no time for it; one in which the stream falls silent ends as a failure
+	// when Call does. Nested pools each hold back what comes to them.
 	HoldBack time.Duration `json:"holdBack" off:"yes"`
 
 	// ObserveOnly bounds nothing, and reports which calls, attempts and first
