@@ -156,7 +156,7 @@ func withinBlast(v *view, bad func(string, ...any)) {
 		hit := map[int]bool{}
 		for _, other := range v.days {
 			strikes := slices.ContainsFunc(told, func(a toldAttempt) bool { // it has not ended for its share
-				return a.faulted && a.begin >= d.begin && a.begin < other.end && other.of(a.model) && !d.of(a.model)
+				return a.faulted && a.begin >= d.begin && v.by(a) == other
 			})
 			if other == d || other.err == nil && other.begin <= d.begin && d.begin < other.end && strikes {
 				for _, m := range other.models {
@@ -169,6 +169,20 @@ func withinBlast(v *view, bad func(string, ...any)) {
 		}
 	}
 	v.share(told, bad)
+}
+
+// by is the day that struck an attempt, nil if it may have been one of several.
+func (v *view) by(a toldAttempt) (by *dayRecord) {
+	for _, d := range v.days {
+		if d.err != nil || a.begin < d.begin || a.begin >= d.end || !d.of(a.model) {
+			continue
+		}
+		if by != nil {
+			return nil
+		}
+		by = d
+	}
+	return by
 }
 
 // share looks at the part of the attempts that was struck: no more than there
