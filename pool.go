@@ -296,7 +296,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 var errNoModel error = &ConfigError{"model", "is nil, or of another pool"}
 
 // Reset makes every feature forget what it holds against m, and lifts all
-// holds but a manual one. It fails if the audit refuses.
+// holds but a manual one, those of its keys too. It fails if the audit refuses.
 func (p *Pool) Reset(ctx context.Context, m *Model, by Control) error {
 	if m == nil || m.pool != p {
 		return errNoModel

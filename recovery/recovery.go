@@ -11,7 +11,8 @@
 // a minute, and so that it is back within thirty seconds of the end. Until then
 // the recoverer holds it, so that no user's call is spent to find out; the hold
 // ends five seconds after the next probe is due, in case nobody makes that. After
-// a probe that succeeded the model is reset ([resilience.Pool.Reset]) and gets its
+// a probe that succeeded the model is reset ([resilience.Pool.Reset]), which gives
+// keys of it that are limited or refused another chance as well, and gets its
 // traffic back by [Strategy]: it falls back a part when answers fail in a burst,
 // and is held again when its breaker opens or anything else holds it.
 //

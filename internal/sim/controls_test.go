@@ -91,7 +91,18 @@ func TestEachCheckFindsSomething(t *testing.T) {
 			h.asks = append(h.asks, b)
 			h.gates = append(h.gates, &gateRecord{call: b.call, model: b.model, begin: b.begin, end: b.end, over: b.end})
 			slices.SortStableFunc(h.gates, func(a, b *gateRecord) int { return int(a.begin - b.begin) })
-		}, func(h *history) { again(h, find(t, h.asks, byKey(resilience.RateLimited)), 10*time.Second) }},
+		}, func(h *history) { again(h, find(t, h.asks, byKey(resilience.RateLimited)), 10*time.Second) },
+			func(h *history) {
+				a := find(t, h.asks, byKey(resilience.RateLimited))
+				again(h, a, 10*time.Second)
+				for model := range s.models { // what is reset is another model, or was before
+					e := eventRecord{at: a.end + int64(time.Second), kind: resilience.EventControl, model: model, reason: "reset by recovery: a probe succeeded"}
+					if model == a.model {
+						e.at = a.begin - 1
+					}
+					h.events = append(h.events, e)
+				}
+			}},
 		13: {
 			func(h *history) {
 				a := *find(t, h.asks, func(a *askRecord) bool { return a.kind == resilience.Unauthorized && a.key == "" })

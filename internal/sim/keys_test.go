@@ -253,7 +253,7 @@ func (v *view) limitedKeys(bad func(string, ...any)) {
 				if b.model != a.model || b.begin <= a.end+slack || v.struck[visitPlace{b.call, b.model}] {
 					continue
 				}
-				if b.begin >= a.end+int64(a.wait)-slack || v.mended(a.model, a.end, b.begin) || v.changed(a.model, a.end, b.begin) {
+				if b.begin >= a.end+int64(a.wait)-slack || v.mended(a.model, a.end, b.begin) || v.changed(a.model, a.end, b.begin) || v.healed(a.model, a.end, b.begin) {
 					break
 				}
 				if g := v.gateOf(b); g == nil || !g.lastResort {
@@ -265,6 +265,11 @@ func (v *view) limitedKeys(bad func(string, ...any)) {
 			}
 		}
 	}
+}
+
+// healed reports whether recovery reset a model, which lifts what holds its keys.
+func (v *view) healed(model int, from, to int64) bool {
+	return slices.ContainsFunc(v.resets, func(e eventRecord) bool { return e.model == model && e.at >= from && e.at <= to })
 }
 
 // changed reports whether the keys of a model did.
