@@ -135,7 +135,11 @@ func (b *Balancer) Pick(c *resilience.Call, from resilience.Candidates) *resilie
 		}
 		v.passed[v.npassed] = m
 		v.npassed++
-		if m = v.choose(); m == nil || v.standing(m) > v.standing(first) {
+		if m = v.choose(); m == nil && v.split != both && !v.held {
+			v.split = both // the rest of the tier is there to go to
+			m = v.choose()
+		}
+		if m == nil || v.standing(m) > v.standing(first) {
 			return first
 		}
 	}

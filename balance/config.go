@@ -50,7 +50,8 @@ const (
 	// Priority prefers models of lower tiers. In both, part of the calls spills
 	// over once fewer than 1 in 1.4 of the preferred models can take them, as in
 	// Envoy: with half of them out, 30 % do. Among the models preferred they go
-	// by two choices.
+	// by two choices. What is kept from the only models of a region while these
+	// start slowly or are on their way back goes to others of the tier.
 	Regional Algorithm = "regional"
 	Priority Algorithm = "priority"
 )

@@ -254,3 +254,30 @@ func TestAPoolStartsAtOnce(t *testing.T) {
 		require.Len(t, w.spread(resilience.CallOptions{Affinity: "x"}, 40), 1, "none is passed over for being new")
 	})
 }
+
+// What the only model of a region does not get goes to the rest of its tier.
+func TestRampOfTheOnlyModelOfARegion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		infos := names("a", "b", "c")
+		infos[0].Region, infos[1].Region, infos[2].Region = "eu", "us", "us"
+		w := newWorld(t, balance.Config{Algorithm: balance.Regional, Region: "eu"}, infos...)
+		w.Pool().Model("a").SetRamp(.1)
+		near(t, .1, 2000, w.spread(resilience.CallOptions{}, 2000)["a"], "of the calls of eu")
+		require.InDelta(t, 20, w.spread(resilience.CallOptions{Affinity: "x"}, 200)["a"], 15)
+		w.Pool().Model("b").SetFull(true)
+		w.Pool().Model("c").SetFull(true)
+		require.Equal(t, 50, w.spread(resilience.CallOptions{}, 50)["a"], "nobody else has room")
+	})
+}
+
+// However many models are on their way back, each gets no more than its part while
+// there is one that is not.
+func TestSeveralRampsBesideOneModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, balance.Config{}, names("a", "b", "c")...)
+		w.Pool().Model("a").SetRamp(.01)
+		w.Pool().Model("b").SetRamp(.01)
+		n := w.spread(resilience.CallOptions{}, 2000)
+		require.Less(t, n["a"]+n["b"], 80)
+	})
+}

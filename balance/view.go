@@ -52,7 +52,7 @@ func (v *view) wasPassed(m *resilience.Model) bool { return slices.Contains(v.pa
 
 // two draws two distinct models, full ones only if no others are there.
 func (v *view) two() (a, b *resilience.Model) {
-	if v.held || v.split != both {
+	if v.held || v.split != both || v.npassed > 1 {
 		return v.scanTwo()
 	}
 	a, b = v.from.Two()
