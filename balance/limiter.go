@@ -34,7 +34,9 @@ import (
 // first. Calls without a tenant are one tenant. When the queue is full a call
 // takes the place of the last one of a lower priority or, within its priority,
 // of the tenant that has the most waiting, if that is more than its own. What is
-// refused fails as [resilience.Rejected], costs no budget and goes elsewhere. An
+// refused fails as [resilience.Rejected], costs no budget and goes elsewhere. A
+// provider that asked to be left alone and then answers a call of the last resort
+// has taken that back for those who wait. An
 // attempt is under way until it returns, or until its stream ends; a call that is
 // made within it, to the same model, needs room of its own.
 //

@@ -415,12 +415,21 @@ func retryAfter(v *view, bad func(string, ...any)) {
 					continue
 				}
 				g := v.gateOf(b)
-				if g == nil || g.begin > a.end+slack && !g.lastResort {
+				if g == nil || g.begin > a.end+slack && !g.lastResort && !v.refuted(a, b) {
 					bad("call %d asked m%d %v after it had asked for %v", b.call, model, at(b.begin-a.end), a.wait)
 				}
 			}
 		}
 	}
+}
+
+// refuted reports whether another request that went through a pause was answered, and
+// so ended the wait of b, which had come to the model before the pause.
+func (v *view) refuted(a, b *askRecord) bool {
+	came := slices.ContainsFunc(v.visitsOf[b.call], func(w *visitRecord) bool { return w.model == b.model && w.at <= a.end+slack })
+	return came && slices.ContainsFunc(v.asksAt[a.model], func(c *askRecord) bool {
+		return c.begin >= a.end && c.kind == 0 && c.end <= b.begin
+	})
 }
 
 // lost reports whether nobody waited for the answer any more.
