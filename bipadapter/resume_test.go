@@ -3,6 +3,7 @@ package bipadapter_test
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,11 +33,14 @@ func crash(t *testing.T, a *adapter, d time.Duration, fn func(ctx context.Contex
 func TestResume(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		asked := map[string]int{}
 		h := hive{}
 		for i, id := range []string{"a", "b", "c", "d", "e"} {
 			h[id] = func(ctx context.Context, p bipadapter.Paper) (string, error) {
+				mu.Lock()
 				asked[id]++
+				mu.Unlock()
 				select {
 				case <-time.After(time.Duration(i+1) * 2 * time.Second):
 				case <-ctx.Done():
