@@ -360,3 +360,34 @@ func TestBadConfigs(t *testing.T) {
 	require.ErrorContains(t, err, "repeated")
 	require.NoError(t, settings.Lint(bipadapter.Config{}))
 }
+
+// A round costs no more than it may; voters for whom nothing is left are absent.
+func TestMaxCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var infos []resilience.ModelInfo
+		for _, id := range []string{"a", "b", "c", "d", "e"} {
+			infos = append(infos, resilience.ModelInfo{ID: id, Price: resilience.Price{Input: 1, Output: 1}})
+		}
+		pool, err := resilience.NewPool(stack.New(stack.Config{}), resilience.Models(infos...))
+		require.NoError(t, err)
+		client, err := resilience.NewClient(pool, resilience.BindAll(func(ctx context.Context, _ *resilience.Model, p prompt) (string, error) {
+			resilience.ReportUsage(ctx, resilience.Usage{Input: 1e6})
+			return paperFor(p.paper, "approve"), nil
+		}), resilience.Hooks[prompt, string]{Tokens: func(prompt) int { return 1e6 }})
+		require.NoError(t, err)
+		a, err := bipadapter.New(client, nil, bipadapter.Config{MaxCost: 3.5, Early: true}, hooks)
+		require.NoError(t, err)
+		d, err := a.Consensus(t.Context(), voting, prompt{text: "?"}, 1)
+		require.NoError(t, err)
+		require.InDelta(t, 3, d.Cost, 1e-9)
+		require.Equal(t, 3, d.Ballots)
+		require.Equal(t, bipadapter.NoDecision, d.Outcome)
+		left := 0
+		for _, v := range d.Votes {
+			if errors.As(v.Err, new(*resilience.BudgetError)) {
+				left++
+			}
+		}
+		require.Equal(t, 2, left)
+	})
+}
