@@ -17,11 +17,14 @@ import (
 	"github.com/cmmv-hive/resilience/bipadapter"
 )
 
-// holds checks a property in 10,000 cases, or 500 of them in a hurry.
+// holds checks a property in 2,500 cases, 10,000 with -long, or 500 in a hurry.
 func holds(t *testing.T, property func(*rapid.T)) {
 	t.Helper()
-	checks := "10000"
-	if testing.Short() {
+	checks := "2500"
+	switch {
+	case *bipadapter.Long:
+		checks = "10000"
+	case testing.Short():
 		checks = "500"
 	}
 	require.NoError(t, flag.Set("rapid.checks", checks))
