@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -174,6 +175,16 @@ func TestConsensus(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, bipadapter.Aborted, d.Outcome)
 		require.Contains(t, d.Reason, "left")
+	})
+	virtual(t, "what ends its goroutine is absent", func(t bubble) {
+		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(context.Context, bipadapter.Paper) (string, error) {
+			runtime.Goexit()
+			return "", nil
+		}}
+		d, err := h.adapter(t, bipadapter.Config{}).Consensus(t.Context(), voting, prompt{text: "?"}, 0)
+		require.NoError(t, err)
+		require.Equal(t, bipadapter.Approved, d.Outcome)
+		require.Equal(t, bipadapter.Absent, d.Votes[4].Standing)
 	})
 	virtual(t, "what panics is absent", func(t bubble) {
 		h := hive{"a": says("approve"), "b": says("approve"), "c": says("approve"), "d": says("approve"), "e": func(context.Context, bipadapter.Paper) (string, error) {

@@ -27,7 +27,7 @@ type Config struct {
 
 	// Early asks voters in a random order, and no more of them than it takes: once
 	// those who have not been asked could not change the outcome, they are absent. It
-	// spares money, and makes a round as slow as its voters one after another.
+	// spares money, and takes longer: those who turn out to be needed are asked later.
 	Early bool `json:"early"`
 
 	// MaxCost is what a round may cost, in US dollars; off. Voters for whom nothing

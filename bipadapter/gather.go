@@ -54,11 +54,20 @@ func (a *Adapter[Req, Resp]) gather(ctx context.Context, r *round, op Operation,
 			v := waiting[0]
 			waiting = waiting[1:]
 			under++
-			asking.Go(func() { back <- a.ask(ctx, r, v, op, req) })
+			asking.Go(func() {
+				var h heard[Resp]
+				defer func() { back <- h }() // also if what asks it ends its goroutine
+				a.ask(ctx, r, v, op, req, &h)
+			})
+		}
+	}
+	more := func() {
+		if !r.settled(a.wall()) {
+			ask(max(1, r.atLeast()-len(r.evidence)))
 		}
 	}
 	if r.Opening.Early {
-		ask(r.atLeast())
+		more()
 	} else {
 		ask(len(waiting))
 	}
@@ -71,8 +80,8 @@ func (a *Adapter[Req, Resp]) gather(ctx context.Context, r *round, op Operation,
 			cancel()
 		}
 		r.evidence[h.evidence.Voter] = h.evidence
-		if under == 0 && r.Opening.Early && ctx.Err() == nil && !r.settled(a.wall()) {
-			ask(max(1, r.atLeast()-len(r.evidence)))
+		if under == 0 && r.Opening.Early && ctx.Err() == nil {
+			more()
 		}
 	}
 	return votes
@@ -86,7 +95,7 @@ func (r *round) atLeast() int {
 
 // ask asks a voter once, as often as the pool tries. Whatever it panics with is its
 // absence.
-func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Operation, req Req) (h heard[Resp]) {
+func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Operation, req Req, h *heard[Resp]) {
 	h.vote.Voter = v
 	h.evidence = Evidence{Voter: v.Name, Standing: Absent, Attempts: []Answer{}}
 	returned := false
@@ -100,7 +109,7 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 	begun := Answer{Start: start, End: start, Kind: interrupted}
 	if err := a.keep(r.Opening.Round, "answer", beginning{v.Name, begun}); err != nil {
 		h.vote.Err, h.evidence.Reason, returned = err, "not asked: the journal cannot be written", true
-		return h
+		return
 	}
 	opts := a.options(op)
 	opts.Model, opts.Verbatim = "", true
@@ -116,7 +125,7 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 	if err != nil {
 		h.vote.Err, returned = err, true
 		h.evidence.Reason = cut(err.Error())
-		return h
+		return
 	}
 	h.vote.Response = resp
 	if len(rep.Attempts) == 0 { // the library is out of the path
@@ -130,7 +139,7 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 		h.vote.Err, returned = err, true
 		h.evidence.Reason = err.Error()
 		last.Kind = interrupted
-		return h
+		return
 	}
 	b, err := a.read(resp, r, v)
 	if a.cfg.Sealed {
@@ -142,7 +151,6 @@ func (a *Adapter[Req, Resp]) ask(ctx context.Context, r *round, v Voter, op Oper
 		h.evidence.Ballot = &b
 	}
 	returned = true
-	return h
 }
 
 // read reads the ballot of a response.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -137,13 +138,22 @@ func (a *Adapter[Req, Resp]) abort(r *round) error {
 	return nil
 }
 
-// takeUp returns the round on the same as planned that was interrupted, or nil.
-func (a *Adapter[Req, Resp]) takeUp(planned *round) *round {
+// takeUp returns the round that asks the same as planned and was interrupted, or nil.
+func (a *Adapter[Req, Resp]) takeUp(planned *round, req Req) *round {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, r := range a.interrupted {
-		if r.Opening.Deadline.After(planned.Opening.Time) && samePoll(&r.Opening, &planned.Opening) {
+	rounds := slices.Clone(a.interrupted)
+	a.mu.Unlock()
+	for _, r := range rounds {
+		if !r.Opening.Deadline.After(planned.Opening.Time) || !samePoll(&r.Opening, &planned.Opening) || !maps.Equal(r.Opening.Prompts, a.prompts(r, req)) {
+			continue
+		}
+		a.mu.Lock()
+		i := slices.Index(a.interrupted, r)
+		if i >= 0 {
 			a.interrupted = slices.Delete(a.interrupted, i, i+1)
+		}
+		a.mu.Unlock()
+		if i >= 0 {
 			return r
 		}
 	}

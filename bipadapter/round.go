@@ -230,16 +230,13 @@ func (a *Adapter[Req, Resp]) begin(op Operation, req Req, threshold float64, d *
 	if err != nil {
 		return nil, err
 	}
-	if old := a.takeUp(r); old != nil {
+	if old := a.takeUp(r, req); old != nil {
 		return old, nil
 	}
 	if err := r.chance(a.cfg.Random, a.hooks.Ask != nil); err != nil {
 		return nil, err
 	}
-	r.Opening.Prompts = map[string]Digest{}
-	for _, v := range r.eligible() {
-		r.Opening.Prompts[v.Name] = commit(nil, bytesOf(a.handed(r, v, req), a.hooks.Prompt))
-	}
+	r.Opening.Prompts = a.prompts(r, req)
 	if a.cfg.Log != nil {
 		if _, err := a.cfg.Log.begin(&r.Opening); err != nil {
 			return nil, fmt.Errorf("bipadapter: no round begins: %w", err)
@@ -304,6 +301,15 @@ func (a *Adapter[Req, Resp]) voters() ([]Voter, error) {
 }
 
 func (a *Adapter[Req, Resp]) wall() time.Time { return a.client.Pool().At(a.client.Pool().Now()) }
+
+// prompts are the digests of what each voter is asked.
+func (a *Adapter[Req, Resp]) prompts(r *round, req Req) map[string]Digest {
+	digests := map[string]Digest{}
+	for _, v := range r.eligible() {
+		digests[v.Name] = commit(nil, bytesOf(a.handed(r, v, req), a.hooks.Prompt))
+	}
+	return digests
+}
 
 // handed returns the request as v gets it.
 func (a *Adapter[Req, Resp]) handed(r *round, v Voter, req Req) Req {
