@@ -41,7 +41,7 @@ func (a *Adapter[Req, Resp]) resume() error {
 		switch {
 		case r == nil: // it has ended
 		case r.lost:
-			if err := a.abort(r); err != nil {
+			if _, err := a.end(r, "the process ended, and no journal has what was heard"); err != nil {
 				return err
 			}
 		case !r.Opening.Deadline.After(now):
@@ -118,22 +118,6 @@ func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) er
 			return err
 		}
 		r.evidence[done.Voter] = done
-	}
-	return nil
-}
-
-// abort ends a round of which only the log knows.
-func (a *Adapter[Req, Resp]) abort(r *round) error {
-	rec := Record{Opening: r.Opening, Closing: Closing{Order: []string{}, Time: a.wall().UTC()}}
-	rec.Closing.Count = Count{Outcome: Aborted, Reason: "the process ended, and no journal has what was heard"}
-	for _, v := range r.eligible() {
-		rec.Evidence = append(rec.Evidence, Evidence{Voter: v.Name, Standing: Absent, Reason: "nothing is known of it", Attempts: []Answer{}})
-	}
-	if err := conclude(&rec); err != nil {
-		return fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
-	}
-	if err := a.cfg.Log.end(&rec); err != nil {
-		return fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
 	}
 	return nil
 }

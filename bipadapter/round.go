@@ -105,6 +105,9 @@ func (r *round) record(left string, now time.Time) (Record, error) {
 		e, ok := r.evidence[v.Name]
 		if !ok {
 			e = Evidence{Voter: v.Name, Standing: Absent, Reason: "not asked", Attempts: []Answer{}}
+			if r.lost {
+				e.Reason = "nothing is known of it"
+			}
 			if begun, ok := r.asked[v.Name]; ok {
 				e.Attempts, e.Reason = []Answer{begun}, begun.Kind
 			}
@@ -250,15 +253,18 @@ func (a *Adapter[Req, Resp]) begin(op Operation, req Req, threshold float64, d *
 
 // end counts, and writes the record down before anybody hears of it.
 func (a *Adapter[Req, Resp]) end(r *round, left string) (Record, error) {
-	rec, err := r.record(left, a.wall())
+	var rec Record
 	if r.ended != nil {
-		rec, err = *r.ended, nil
-	}
-	if err != nil {
-		return rec, fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
-	}
-	if a.cfg.Log != nil && r.ended == nil {
-		if err := a.cfg.Log.end(&rec); err != nil {
+		rec = *r.ended
+	} else {
+		var err error
+		if rec, err = r.record(left, a.wall()); err != nil {
+			return rec, fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
+		}
+		if a.cfg.Log != nil {
+			err = a.cfg.Log.end(&rec)
+		}
+		if err != nil {
 			rec.Closing.Count = Count{}
 			return rec, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, err)
 		}

@@ -28,6 +28,7 @@ type Witness interface {
 // A WitnessError is the answer of a witness that has signed up to Size entries.
 type WitnessError struct{ Size int64 }
 
+// Error says where the witness is.
 func (e *WitnessError) Error() string { return fmt.Sprintf("the witness is at %d entries", e.Size) }
 
 const witnessTime = 10 * time.Second
