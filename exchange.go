@@ -191,18 +191,29 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 		return x.resp, nil
 	}
 	if err != nil {
-		err = x.conclude(err, rep)
-		if fall := v.binding.hooks.Default; fall != nil && ctx.Err() == nil && !x.verbatim() {
-			if resp, err = fall(req, err); err == nil && rep != nil {
-				rep.Defaulted = true
-			}
-			return resp, err
-		}
-		return resp, err
+		return x.fail(ctx, req, err, rep)
 	}
 	_ = x.conclude(nil, rep)
 	resp, x.resp = x.resp, resp // so that lanes which go on do not keep it
 	return resp, nil
+}
+
+// fail ends a call that failed, by Hooks.Default if there is one.
+func (x *exchange[Req, Resp]) fail(ctx context.Context, req Req, err error, rep *Report) (resp Resp, _ error) {
+	fall := x.view().binding.hooks.Default
+	if fall == nil || ctx.Err() != nil || x.verbatim() {
+		return resp, x.conclude(err, rep)
+	}
+	if rep == nil && len(x.pool.readers) > 0 {
+		rep = new(Report)
+	}
+	x.record().falls = true
+	resp, err = fall(req, x.conclude(err, rep))
+	if rep != nil {
+		rep.Defaulted = err == nil
+		x.read(rep, err)
+	}
+	return resp, err
 }
 
 // What became of a call.

@@ -169,6 +169,16 @@ func (s *Setup) Background(name string, run func(ctx context.Context) error) {
 	s.pool.background = append(s.pool.background, work{name, run})
 }
 
+// Reports makes fn read the report of each call that did not go as it should: that
+// failed, if the caller did not cancel it, met a failure on its way, was answered
+// by another name, a held model or [Hooks.Default], was degraded, or whose stream
+// broke. Err is what the caller gets. Other calls cost nothing. Fn is called with
+// the call's context when the call ends, on the goroutine on which it does; it must
+// return quickly, must not panic, and keep nothing of the report's slices.
+func (s *Setup) Reports(fn func(ctx context.Context, r Report, err error)) {
+	s.pool.readers = append(s.pool.readers, fn)
+}
+
 // OnReset registers what [Pool.Reset] does for the feature.
 func (s *Setup) OnReset(fn func(m *Model)) { s.pool.resets = append(s.pool.resets, fn) }
 
@@ -202,12 +212,12 @@ func (s *Setup) problem(path, problem string) {
 func (s *Setup) snapshot() (undo func()) {
 	p, old := s.pool, *s
 	router, picker, budget, standIns := p.router, p.picker, p.retryBudget, p.standIns
-	background, resets, doubts := p.background, p.resets, p.doubts
+	background, resets, doubts, readers := p.background, p.resets, p.doubts, p.readers
 	old.sections = maps.Clone(s.sections)
 	return func() {
 		*s = old
 		p.router, p.picker, p.retryBudget, p.standIns = router, picker, budget, standIns
-		p.background, p.resets, p.doubts = background, resets, doubts
+		p.background, p.resets, p.doubts, p.readers = background, resets, doubts, readers
 	}
 }
 

@@ -22,6 +22,13 @@ func (c *Call) conclude(err error, rep *Report) error {
 	if rep != nil {
 		*rep = c.sum(err == nil, skipped, took)
 	}
+	if len(p.readers) > 0 && !t.falls {
+		if rep == nil {
+			r := c.sum(err == nil, skipped, took)
+			rep = &r
+		}
+		c.read(rep, err)
+	}
 	if w := p.timeouts.Load(); w != nil && w.observe {
 		w.wouldCall(c, took)
 	}
@@ -32,6 +39,16 @@ func (c *Call) conclude(err error, rep *Report) error {
 		})
 	}
 	return err
+}
+
+// read hands the report to those who read what did not go as it should.
+func (c *Call) read(rep *Report, err error) {
+	if KindOf(err) == Canceled || err == nil && !rep.troubled() {
+		return
+	}
+	for _, fn := range c.pool.readers {
+		fn(c, *rep, err)
+	}
 }
 
 // sum is the call's report. Answered says that its model is the one that did.

@@ -41,6 +41,7 @@ type Pool struct {
 	background []work
 	resets     []func(*Model)
 	doubts     []func(*Model) string
+	readers    []func(context.Context, Report, error)
 
 	mu        sync.Mutex // of changes to the roster and the configuration
 	setup     *Setup

@@ -21,7 +21,7 @@ const refusalAge = 100 * time.Millisecond
 // call cannot wait for it or go elsewhere. It asks for nothing that the long
 // way would not give as well.
 func (p *Pool) refuse(t *table) error {
-	if len(t.entries) != 1 || p.router != nil || p.guarded || p.Wants(EventCall) || p.bypass.Load() || p.draining.Load() {
+	if len(t.entries) != 1 || p.router != nil || p.guarded || len(p.readers) > 0 || p.Wants(EventCall) || p.bypass.Load() || p.draining.Load() {
 		return nil
 	}
 	m := t.entries[0].model

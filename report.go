@@ -3,6 +3,7 @@ package resilience
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,12 @@ type Report struct {
 	Level   string   // of degradation at which the call was served, "" for none
 	Reduced int      // the step by which Hooks.Reduce made it ask for less
 	GivenUp []string // for being degraded
+}
+
+// troubled reports whether the call, which was answered, did not go as it should.
+func (r Report) troubled() bool {
+	return r.Substituted || r.LastResort || r.Rescued || r.Defaulted || r.Level != "" ||
+		slices.ContainsFunc(r.Attempts, Attempt.failed)
 }
 
 // LogValue implements [slog.LogValuer].
@@ -96,6 +103,8 @@ type Attempt struct {
 	Err        error
 }
 
+func (a Attempt) failed() bool { return a.Kind != 0 && a.Kind != Canceled }
+
 // line is an attempt in one line, such as
 // "gpt-5 overloaded 529 1.2s req_8Kd → elsewhere".
 func (a Attempt) line() string {
@@ -157,6 +166,7 @@ type trail struct {
 	broke      *Error          // why the call is on its way again
 	racing     bool            // several ways at once
 	rescued    bool            // it broke, and went on
+	falls      bool            // back on Hooks.Default, if it fails
 	faulted    bool            // an attempt, on purpose
 	stays      int             // how often that was with the same model
 	others     bool            // an outer call may go to other models instead
