@@ -236,6 +236,9 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 	if kind == Canceled && a.call.lost() != nil {
 		m.atLeast(now, took)
 	}
+	if m.totals != nil && n != nil && n.firstChunk > 0 {
+		m.totals.ended(kind, now-a.start, int64(n.firstChunk), n.Output, awake)
+	}
 	m.record(now, took, kind, against, kind.repels() && !a.call.spares(err), n != nil && n.firstChunk > 0)
 	if n != nil && n.unasked {
 		a.jot(func(n *note) { n.Usage, n.cost, n.priced = Usage{}, 0, false })
@@ -253,6 +256,13 @@ func (a *attempt) end(err error, kind Kind, against bool) {
 				dollars = d
 			}
 			m.stats.spend(now, n.Usage, dollars)
+			if m.totals != nil {
+				m.totals.input.add(n.Input)
+				m.totals.output.add(n.Output)
+			}
+			for _, fn := range p.bills {
+				fn(a.call, m, n.Usage, dollars)
+			}
 			if kind == 0 && n.Output > 0 && awake {
 				m.stats.pace(now, now-a.start-int64(n.firstChunk), n.Output)
 			}
@@ -348,6 +358,9 @@ func (a *attempt) started() error {
 	now := a.pool.now()
 	a.call.clock = now
 	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
+	if t := a.model.totals; t != nil {
+		t.opened.Add(1)
+	}
 	l.guard(a)
 	if d, left := a.holdBack(); d > 0 {
 		end := a.endHoldBack(left)

@@ -239,7 +239,7 @@ func (c *Call) over() {
 	if c.armed.Load() != nil {
 		c.cancel()
 	}
-	c.pool.close()
+	c.pool.end()
 }
 
 // bypass calls the model that was asked for, or else the first one bound, with

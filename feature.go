@@ -179,6 +179,19 @@ func (s *Setup) Reports(fn func(ctx context.Context, r Report, err error)) {
 	s.pool.readers = append(s.pool.readers, fn)
 }
 
+// Totals makes the pool keep [Model.Totals], for 5.5 KB a model.
+func (s *Setup) Totals() { s.pool.totals = true }
+
+// Bills makes fn know what each attempt has used, where that is known, and what it
+// costs, where it has a price. It is called when the attempt ends, on its goroutine;
+// it must return quickly and must not panic.
+func (s *Setup) Bills(fn func(c *Call, m *Model, u Usage, dollars float64)) {
+	s.pool.bills = append(s.pool.bills, fn)
+}
+
+// Tell has whoever collects metrics know of m. See [Pool.Metrics].
+func (s *Setup) Tell(m Metric) { s.pool.metrics = append(s.pool.metrics, m) }
+
 // OnReset registers what [Pool.Reset] does for the feature.
 func (s *Setup) OnReset(fn func(m *Model)) { s.pool.resets = append(s.pool.resets, fn) }
 
@@ -213,11 +226,13 @@ func (s *Setup) snapshot() (undo func()) {
 	p, old := s.pool, *s
 	router, picker, budget, standIns := p.router, p.picker, p.retryBudget, p.standIns
 	background, resets, doubts, readers := p.background, p.resets, p.doubts, p.readers
+	bills, metrics, totals := p.bills, p.metrics, p.totals
 	old.sections = maps.Clone(s.sections)
 	return func() {
 		*s = old
 		p.router, p.picker, p.retryBudget, p.standIns = router, picker, budget, standIns
 		p.background, p.resets, p.doubts, p.readers = background, resets, doubts, readers
+		p.bills, p.metrics, p.totals = bills, metrics, totals
 	}
 }
 

@@ -50,6 +50,7 @@ type Model struct {
 	ramp    atomic.Uint64 // bits of a float64
 	weight  atomic.Uint64 // the same, and of info
 	stats   *stats
+	totals  *totals // nil if no feature wants them
 	refusal atomic.Pointer[refusal]
 	warned  atomic.Bool // that a client retries by itself
 	chain   Handler     // the layers below LayerRoute, down to measure
@@ -76,6 +77,11 @@ type Model struct {
 func newModel(p *Pool, info ModelInfo) *Model {
 	m := &Model{id: info.ID, pool: p, stats: newStats()}
 	m.plain.model = m
+	if p.totals {
+		m.totals = new(totals)
+		m.stats.counts.Keep()
+		m.stats.spread.Keep()
+	}
 	m.describe(info)
 	m.ramp.Store(math.Float64bits(1))
 	return m

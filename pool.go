@@ -42,6 +42,9 @@ type Pool struct {
 	resets     []func(*Model)
 	doubts     []func(*Model) string
 	readers    []func(context.Context, Report, error)
+	bills      []func(c *Call, m *Model, u Usage, dollars float64)
+	metrics    []Metric
+	totals     bool // are kept
 
 	mu        sync.Mutex // of changes to the roster and the configuration
 	setup     *Setup
@@ -52,8 +55,8 @@ type Pool struct {
 	drained   chan struct{} // closed when draining and open is 0
 	emptied   sync.Once     // closes drained
 
-	_    line // what every call writes, apart from what it reads
-	open atomic.Int64
+	_    line         // what every call writes, apart from what it reads
+	open atomic.Int64 // calls in the lowest bits, and how many have ended above
 	_    line
 	ids  atomic.Uint64
 }
@@ -264,14 +267,27 @@ func (p *Pool) Model(id string) *Model { return p.roster.Load().byID[id] }
 func (p *Pool) Generation() uint64 { return p.roster.Load().config }
 
 // InFlight counts the pool's open calls.
-func (p *Pool) InFlight() int64 { return p.open.Load() }
+func (p *Pool) InFlight() int64 { return p.open.Load() & openMask }
 
 // Draining reports whether [Pool.Drain] was called, so that new calls are refused.
 func (p *Pool) Draining() bool { return p.draining.Load() }
 
-// close ends a call, and with the last one a drain.
-func (p *Pool) close() {
-	if p.open.Add(-1) == 0 && p.draining.Load() {
+// What Pool.open holds: up to sixteen million open calls, and the calls that have
+// ended, which begin anew after a million of millions.
+const (
+	openBits = 24
+	openMask = 1<<openBits - 1
+	oneEnded = 1<<openBits - 1 // one more that has ended, one fewer that is open
+)
+
+// end ends a call, and with the last one a drain.
+func (p *Pool) end() { p.less(oneEnded) }
+
+// close undoes one more open.
+func (p *Pool) close() { p.less(-1) }
+
+func (p *Pool) less(by int64) {
+	if p.open.Add(by)&openMask == 0 && p.draining.Load() {
 		p.emptied.Do(func() { close(p.drained) })
 	}
 }
@@ -287,7 +303,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 	case <-p.drained:
 		return nil
 	case <-ctx.Done():
-		if open := p.open.Load(); open > 0 {
+		if open := p.InFlight(); open > 0 {
 			return fmt.Errorf("resilience: drain ended with %s open: %w", counted(open, "call"), context.Cause(ctx))
 		}
 		return nil

@@ -63,6 +63,9 @@ func newStats() *stats {
 // nothing.
 func (m *Model) record(now, took int64, k Kind, against, repels, stream bool) {
 	s := m.stats
+	if k != 0 && m.totals != nil {
+		m.totals.failures[k].Add(1)
+	}
 	if k == Canceled {
 		s.counts.Add(now, countCanceled, 1)
 		return

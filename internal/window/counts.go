@@ -42,8 +42,9 @@ type Counts struct {
 	lapShift uint  // of a bucket's number
 	tagAt    uint  // where the lap stands in a cell
 
-	since atomic.Int64 // the instant of the last Begin
-	skip  atomic.Int64 // laps skipped by Begin
+	left  []atomic.Int64 // by counter: what has left the ring; nil if nobody wants to know
+	since atomic.Int64   // the instant of the last Begin
+	skip  atomic.Int64   // laps skipped by Begin
 	cells []atomic.Uint64
 }
 
@@ -63,6 +64,27 @@ func NewCounts(bucket int64, buckets, counters int) *Counts {
 	return c
 }
 
+// Keep has Totals know of all that is added from now on. It is called before the
+// first Add.
+func (c *Counts) Keep() { c.left = make([]atomic.Int64, c.counters) }
+
+// Totals returns all that was ever added to each counter, but for what a bucket had
+// no room for, or nil without [Counts.Keep]. It takes 8 bytes a counter. While a
+// bucket is recycled, what it held may be missing; it is never there twice.
+func (c *Counts) Totals() []int64 {
+	if c.left == nil {
+		return nil
+	}
+	sums := make([]int64, c.counters)
+	for i := range sums {
+		sums[i] = c.left[i].Load() // before the ring: what leaves it meanwhile is missing
+	}
+	for i := range c.cells {
+		sums[int64(i)%c.counters] += int64(c.cells[i].Load() & (1<<c.tagAt - 1))
+	}
+	return sums
+}
+
 // Add adds n to a counter. An n below 1 adds nothing. It panics if there is no
 // such counter.
 func (c *Counts) Add(now int64, counter int, n int64) {
@@ -71,7 +93,10 @@ func (c *Counts) Add(now int64, counter int, n int64) {
 	}
 	number := now / c.bucket
 	cell := &c.row(number)[counter]
-	add(cell, c.lap(number), c.tagAt, 0, 1<<c.tagAt-1, uint64(n))
+	left := add(cell, c.lap(number), c.tagAt, 0, 1<<c.tagAt-1, uint64(n))
+	if left > 0 && c.left != nil {
+		c.left[counter].Add(int64(left))
+	}
 }
 
 // Sum returns what was added to each of the counters within the window that
@@ -120,19 +145,21 @@ func (c *Counts) lap(number int64) uint64 {
 }
 
 // add adds n to the field of cell that starts at bit at, up to limit. A cell of
-// an earlier lap is emptied by the same swap, and one of a later lap stays.
-func add(cell *atomic.Uint64, lap uint64, tagAt, at uint, limit, n uint64) {
+// an earlier lap is emptied by the same swap, and one of a later lap stays. It
+// returns the fields of what the cell did not keep: what it held, or n.
+func add(cell *atomic.Uint64, lap uint64, tagAt, at uint, limit, n uint64) (left uint64) {
 	for {
 		old := cell.Load()
 		next := old
+		left = 0
 		if tag := old >> tagAt; tag > lap {
-			return
+			return n << at
 		} else if tag < lap {
-			next = lap << tagAt
+			next, left = lap<<tagAt, old&(1<<tagAt-1)
 		}
 		next += min(n, limit-next>>at&limit) << at
 		if cell.CompareAndSwap(old, next) {
-			return
+			return left
 		}
 	}
 }

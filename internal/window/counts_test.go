@@ -336,3 +336,28 @@ func TestMemory(t *testing.T) {
 	t.Logf("memory: Counts %d B, Histogram %d B, EWMA %d B, together %d B", counts, histogram, ewma, total)
 	require.LessOrEqual(t, total, 6<<10)
 }
+
+func TestTotals(t *testing.T) {
+	c, h := NewCounts(minBucket, 4, 2), new(Histogram)
+	require.Nil(t, c.Totals())
+	require.Zero(t, h.Totals())
+	c.Keep()
+	h.Keep()
+	var wg sync.WaitGroup
+	const writers, each = 4, 5000
+	for w := range writers {
+		wg.Go(func() {
+			for i := range int64(each) {
+				c.Add(i*minBucket/3, w%2, 2) // laps race with each other, and some come too late
+				h.Add(i*slot/3, int64(w)<<20)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, []int64{2 * each * writers / 2, 2 * each * writers / 2}, c.Totals())
+	var sum int64
+	for _, n := range h.Totals() {
+		sum += n
+	}
+	require.EqualValues(t, each*writers, sum)
+}

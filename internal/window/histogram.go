@@ -10,10 +10,13 @@ const (
 	slots    = 6              // five minutes and the one that has begun
 	subBits  = 3              // 8 buckets an octave
 	baseBits = 17             // octaves begin at 2^(baseBits+subBits) ns
-	nBuckets = 170
+	nBuckets = Buckets
 	countMax = 1<<20 - 1
 	tagAt    = 40 // two counts of 20 bits, then the lap
 )
+
+// Buckets is how many buckets a [Histogram] has.
+const Buckets = 170
 
 // Histogram counts durations in nanoseconds, in slots of one minute, to tell
 // the quantiles of the last five. The zero value is ready to use.
@@ -31,12 +34,46 @@ const (
 // meanwhile may be counted or not. Instants reach to 191 years.
 type Histogram struct {
 	cells [slots][nBuckets / 2]atomic.Uint64
+	left  *[nBuckets]atomic.Int64 // what has left the slots; nil if nobody wants to know
+}
+
+// Keep has Totals know of all that is added from now on. It is called before the
+// first Add.
+func (h *Histogram) Keep() { h.left = new([nBuckets]atomic.Int64) }
+
+// Totals returns how many samples each bucket ever had, but for what a slot had no
+// room for; all 0 without [Histogram.Keep]. It takes 1,360 bytes. While a slot is
+// recycled, what it held may be missing; it is never there twice.
+func (h *Histogram) Totals() (counts [Buckets]int64) {
+	if h.left == nil {
+		return counts
+	}
+	for i := range counts {
+		counts[i] = h.left[i].Load() // before the slots: what leaves them meanwhile is missing
+	}
+	for slot := range h.cells {
+		for i := range h.cells[slot] {
+			even, odd := pair(h.cells[slot][i].Load())
+			counts[2*i] += even
+			counts[2*i+1] += odd
+		}
+	}
+	return counts
+}
+
+func pair(cell uint64) (even, odd int64) {
+	return int64(cell & countMax), int64(cell >> fieldAt(1) & countMax)
 }
 
 // Add counts a sample. A negative d counts as 0.
 func (h *Histogram) Add(now, d int64) {
-	number, i := uint64(now)/slot, bucketOf(d)
-	add(&h.cells[number%slots][i/2], number/slots, tagAt, fieldAt(i), countMax, 1)
+	number, i := uint64(now)/slot, BucketOf(d)
+	left := add(&h.cells[number%slots][i/2], number/slots, tagAt, fieldAt(i), countMax, 1)
+	if left > 0 && h.left != nil {
+		even, odd := pair(left)
+		h.left[i&^1].Add(even)
+		h.left[i|1].Add(odd)
+	}
 }
 
 // Count returns how many samples Quantiles would take.
@@ -81,8 +118,7 @@ func (h *Histogram) merge(counts *[nBuckets]int64, now, window int64) (n int64) 
 	for number := max((now-max(window, 0))/slot, last-slots+1, 0); number <= last; number++ {
 		cells := &h.cells[number%slots]
 		for i := range cells {
-			pair := get(&cells[i], uint64(number)/slots, tagAt)
-			even, odd := int64(pair&countMax), int64(pair>>fieldAt(1))
+			even, odd := pair(get(&cells[i], uint64(number)/slots, tagAt))
 			counts[2*i] += even
 			counts[2*i+1] += odd
 			n += even + odd
@@ -93,12 +129,18 @@ func (h *Histogram) merge(counts *[nBuckets]int64, now, window int64) (n int64) 
 
 func fieldAt(bucket int) uint { return uint(bucket%2) * 20 }
 
-// bucketOf keeps a duration's first four binary digits, and from 2^20 ns down
-// those above 2^17.
-func bucketOf(d int64) int {
+// BucketOf returns the bucket of a duration. It keeps the first four binary digits,
+// and from 2^20 ns down those above 2^17.
+func BucketOf(d int64) int {
 	d = max(d, 0)
 	shift := max(bits.Len64(uint64(d))-subBits-1, baseBits)
 	return min((shift-baseBits)<<subBits+int(d>>shift), nBuckets-1)
+}
+
+// Middle returns the middle of a bucket.
+func Middle(bucket int) int64 {
+	low, high := bounds(bucket)
+	return (low + high) / 2
 }
 
 // bounds returns the first duration of a bucket and the first beyond it. The

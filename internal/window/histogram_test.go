@@ -24,12 +24,12 @@ func TestHistogramBuckets(t *testing.T) {
 	for b := range nBuckets {
 		low, high := bounds(b)
 		require.Equal(t, next, low, "bucket %d begins where the one before ends", b)
-		require.Equal(t, b, bucketOf(low))
+		require.Equal(t, b, BucketOf(low))
 		if b == nBuckets-1 {
 			require.Equal(t, low, high)
 			break
 		}
-		require.Equal(t, b, bucketOf(high-1))
+		require.Equal(t, b, BucketOf(high-1))
 		if low >= 1<<20 {
 			width := float64(high-low) / float64(low)
 			require.LessOrEqual(t, width, .125)
@@ -41,9 +41,9 @@ func TestHistogramBuckets(t *testing.T) {
 	require.InDelta(t, .09, widths/n, .005)
 	require.Greater(t, next, int64(20*time.Minute))
 	require.InDelta(t, 20.6, time.Duration(next).Minutes(), .05)
-	require.Equal(t, 0, bucketOf(-1))
-	require.Equal(t, 0, bucketOf(math.MinInt64))
-	require.Equal(t, nBuckets-1, bucketOf(math.MaxInt64))
+	require.Equal(t, 0, BucketOf(-1))
+	require.Equal(t, 0, BucketOf(math.MinInt64))
+	require.Equal(t, nBuckets-1, BucketOf(math.MaxInt64))
 }
 
 func FuzzBucketOf(f *testing.F) {
@@ -53,7 +53,7 @@ func FuzzBucketOf(f *testing.F) {
 	f.Add(int64(-1), int64(math.MinInt64))
 	f.Fuzz(func(t *testing.T, a, b int64) {
 		a, b = min(a, b), max(a, b)
-		i, j := bucketOf(a), bucketOf(b)
+		i, j := BucketOf(a), BucketOf(b)
 		if i > j || i < 0 || j >= nBuckets {
 			t.Fatalf("%d in bucket %d, %d in %d", a, i, b, j)
 		}
@@ -69,7 +69,7 @@ func FuzzBucketOf(f *testing.F) {
 
 func TestHistogramQuantiles(t *testing.T) {
 	qs := []float64{0, .5, .95, .99, 1}
-	low, high := bounds(bucketOf(2 * second))
+	low, high := bounds(BucketOf(2 * second))
 	for _, tt := range []struct {
 		name    string
 		samples []int64
@@ -170,7 +170,7 @@ func TestHistogramModel(t *testing.T) {
 		}
 		require.Equal(t, want, h.Count(now, window), "step %d at %d", step, now)
 		if want > 0 {
-			_, high := bounds(bucketOf(top))
+			_, high := bounds(BucketOf(top))
 			require.Equal(t, high, h.Quantiles(now, window, 1)[0], "step %d", step)
 		}
 		seen += want
@@ -180,7 +180,7 @@ func TestHistogramModel(t *testing.T) {
 
 func TestHistogramLimit(t *testing.T) {
 	var h Histogram
-	even, odd := bucketOf(1<<20), bucketOf(1<<20+1<<17)
+	even, odd := BucketOf(1<<20), BucketOf(1<<20+1<<17)
 	require.Equal(t, []int{8, 9}, []int{even, odd}, "two buckets of one cell")
 	low, _ := bounds(even)
 	high, _ := bounds(odd)
