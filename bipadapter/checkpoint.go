@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,24 +63,35 @@ func (s *signer) sign(body string) (string, error) {
 	return string(signed), err
 }
 
-// openNote returns the text of a note that has the signature of one key, and none
-// besides.
-func openNote(text string, key note.Verifier) (body string, err error) {
+// openNote returns the text of a note that has the signatures of keys, in their order,
+// and none besides.
+func openNote(text string, keys ...note.Verifier) (body string, err error) {
 	if len(text) > maxCheckpoint {
 		return "", fmt.Errorf("%d bytes are more than %d", len(text), maxCheckpoint)
 	}
-	n, err := note.Open([]byte(text), note.VerifierList(key))
+	n, err := note.Open([]byte(text), note.VerifierList(keys...))
 	if err != nil {
-		return "", fmt.Errorf("no signature of %s that is right", clip(key.Name()))
+		return "", fmt.Errorf("no signature of %s that is right", clip(keys[0].Name()))
 	}
-	// Base64 can be spelled in several ways, of which one is right.
-	if len(n.Sigs) == 1 {
-		raw, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64)
-		if err == nil && text == fmt.Sprintf("%s\n— %s %s\n", n.Text, key.Name(), base64.StdEncoding.EncodeToString(raw)) {
-			return n.Text, nil
-		}
+	again := []byte(n.Text + "\n")
+	right := slices.EqualFunc(n.Sigs, keys, func(sig note.Signature, key note.Verifier) bool {
+		_, err := strict64(sig.Base64)
+		again = fmt.Appendf(again, "— %s %s\n", sig.Name, sig.Base64)
+		return err == nil && sig.Hash == key.KeyHash()
+	})
+	if !right || string(again) != text {
+		return "", fmt.Errorf("not as %s writes it", clip(keys[0].Name()))
 	}
-	return "", fmt.Errorf("not as %s writes it", clip(key.Name()))
+	return n.Text, nil
+}
+
+// strict64 reads base64 in the one of its spellings that is written.
+func strict64(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && base64.StdEncoding.EncodeToString(raw) != text {
+		err = errors.New("line ends in base64")
+	}
+	return raw, err
 }
 
 // readCheckpoint reads a checkpoint that a log has signed.
@@ -124,7 +136,7 @@ func readCosigner(vkey string) (cosigner, error) {
 	if len(parts) != 3 || !plain(parts[0]) || strings.Contains(parts[0], " ") {
 		return cosigner{}, fail
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(parts[2])
+	raw, err := strict64(parts[2])
 	if err != nil || len(raw) != 1+ed25519.PublicKeySize || raw[0] != cosignatureV1 {
 		return cosigner{}, fail
 	}
@@ -150,9 +162,8 @@ func readCosignature(line string) (cosignature, error) {
 	fail := errors.New("cosignature: want a line such as — NAME BASE64, in the format cosignature/v1")
 	rest, ok := strings.CutPrefix(line, cosignaturePrefix)
 	name, text, found := strings.Cut(rest, " ")
-	raw, err := base64.StdEncoding.Strict().DecodeString(text)
-	if !ok || !found || !plain(name) || err != nil || len(raw) != 4+8+ed25519.SignatureSize ||
-		base64.StdEncoding.EncodeToString(raw) != text {
+	raw, err := strict64(text)
+	if !ok || !found || !plain(name) || err != nil || len(raw) != 4+8+ed25519.SignatureSize {
 		return cosignature{}, fail
 	}
 	c := cosignature{name: name, hash: binary.BigEndian.Uint32(raw), time: int64(binary.BigEndian.Uint64(raw[4:])), sig: raw[12:]}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -23,22 +24,23 @@ import (
 // over. Its methods may be called from several goroutines.
 type Log struct {
 	dir  string
-	key  *signer
 	lock *os.File
 	turn chan struct{} // to ask the witness
 
-	mu       sync.Mutex
-	file     *frames
-	save     func(path string, data []byte) error
-	leaves   int64
-	hashes   []tlog.Hash // as tlog stores them
-	rounds   []*logged   // in the order of their openings
-	byName   map[string]*logged
-	counters map[string]uint64
-	last     time.Time // of the last entry
-	witness  Witness
-	cosigned int64 // up to here
-	warnings []string
+	mu        sync.Mutex
+	key       *signer
+	handovers []handover // from former keys
+	file      *frames
+	save      func(path string, data []byte) error
+	leaves    int64
+	hashes    []tlog.Hash // as tlog stores them
+	rounds    []*logged   // in the order of their openings
+	byName    map[string]*logged
+	counters  map[string]uint64
+	last      time.Time // of the last entry
+	witness   Witness
+	cosigned  int64 // up to here
+	warnings  []string
 }
 
 // A logged round is where in the log one is.
@@ -66,11 +68,12 @@ const (
 	openingFrame  = 'o'
 	closingFrame  = 'c'
 	cosignedFrame = 'w'
+	handoverFrame = 'k'
 )
 
 // OpenLog opens the log in a directory, or makes one. Its name, such as
-// example.org/votes, and key are what checkpoints are signed with; they never
-// change. Only one process has a log open.
+// example.org/votes, never changes, and the key that checkpoints are signed with does
+// by [Log.Rotate] alone. Only one process has a log open.
 //
 // The error says where the log is not as this key has signed it: whoever has the
 // directory can change it, and only not unnoticed. What a crash has left of an
@@ -104,7 +107,9 @@ func (l *Log) headText(h head) (string, error) {
 	return l.key.sign(fmt.Sprintf("%s head\n%d\n%d\n%s\n", l.key.name, h.bytes, h.leaves, h.root))
 }
 
-func (l *Log) readHead() (head, error) {
+// readHead reads what was acknowledged: with the former key, if the handover to this
+// one is the last that the log has.
+func (l *Log) readHead(handedOver bool) (head, error) {
 	data, err := os.ReadFile(filepath.Join(l.dir, headFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return head{}, nil
@@ -114,6 +119,12 @@ func (l *Log) readHead() (head, error) {
 	}
 	path := filepath.Join(l.dir, headFile)
 	body, err := openNote(string(data), l.key)
+	if n := len(l.handovers); err != nil && handedOver {
+		var former note.Verifier
+		if former, err = readLogKey(l.handovers[n-1].from); err == nil {
+			body, err = openNote(string(data), former)
+		}
+	}
 	if err != nil {
 		return head{}, fmt.Errorf("%s: %w: another key, or damaged", path, err)
 	}
@@ -131,22 +142,30 @@ func (l *Log) readHead() (head, error) {
 
 // load reads the log and compares it with what was acknowledged.
 func (l *Log) load() error {
-	acked, err := l.readHead()
-	if err != nil {
-		return err
-	}
 	path := filepath.Join(l.dir, logFile)
-	beyond := 0
+	var places []int64
+	var last byte
 	f, bad, err := openFrames(path, logMagic, func(at int64, payload []byte) error {
-		if at >= acked.bytes && acked.bytes > 0 {
-			beyond++
-		}
+		places, last = append(places, at), payload[0]
 		return l.replay(at, payload)
 	})
 	if err != nil {
 		return err
 	}
 	l.file = f
+	if n := len(l.handovers); n > 0 && l.handovers[n-1].to != l.key.vkey {
+		return fmt.Errorf("%s: it was handed over to another key, %s: open it with that one", path, clip(l.handovers[n-1].to))
+	}
+	acked, err := l.readHead(last == handoverFrame)
+	if err != nil {
+		return err
+	}
+	beyond := 0
+	for _, at := range places {
+		if at >= acked.bytes && acked.bytes > 0 {
+			beyond++
+		}
+	}
 	end := f.size
 	if bad.found {
 		end = bad.at
@@ -210,6 +229,8 @@ func (l *Log) replay(at int64, payload []byte) error {
 		}
 		e.size, e.cosignatures, l.cosigned = c.Size, c.Cosignatures, max(l.cosigned, c.Size)
 		return nil
+	case handoverFrame:
+		return l.replayHandover(string(data))
 	}
 	return errors.New("an entry of a kind that there is not")
 }

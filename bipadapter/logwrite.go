@@ -195,12 +195,12 @@ func (l *Log) checkpoint(size int64) (string, error) {
 // Extends returns an error unless l begins with all that it had at a checkpoint of
 // its own: then it was cut short or rewritten.
 func (l *Log) Extends(checkpoint string) error {
-	c, err := readCheckpoint(checkpoint, l.key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, err := l.own(checkpoint)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if c.size > l.leaves {
 		return fmt.Errorf("log: it has %d entries and had %d: it was cut short", l.leaves, c.size)
 	}
@@ -223,7 +223,11 @@ func (l *Log) inclusion(index, size int64) (Inclusion, error) {
 func (l *Log) prove(e *logged) (*Proof, error) {
 	opened, errO := l.inclusion(e.opened, e.size)
 	closed, errC := l.inclusion(e.closed, e.size)
-	return &Proof{l.key.vkey, opened, closed, slices.Clone(e.cosignatures)}, errors.Join(errO, errC)
+	p := &Proof{Log: l.key.vkey, Opened: opened, Closed: closed, Cosignatures: slices.Clone(e.cosignatures)}
+	for _, h := range l.handovers {
+		p.Handovers = append(p.Handovers, h.text)
+	}
+	return p, errors.Join(errO, errC)
 }
 
 // Records returns the records of the rounds on a BIP, or of all rounds for "", in

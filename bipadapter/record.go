@@ -88,7 +88,8 @@ const Aborted Outcome = "aborted"
 
 // A Proof shows that a record is in a log, the opening before the evidence.
 type Proof struct {
-	Log          string    `json:"log"` // its public key, as the log says; see [Keys]
+	Log          string    `json:"log"`                 // its public key, as the log says; see [Keys]
+	Handovers    []string  `json:"handovers,omitempty"` // from its former keys to this one; see [Log.Rotate]
 	Opened       Inclusion `json:"opened"`
 	Closed       Inclusion `json:"closed"`                 // as of the same checkpoint
 	Cosignatures []string  `json:"cosignatures,omitempty"` // of witnesses, of that checkpoint

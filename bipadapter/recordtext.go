@@ -29,13 +29,13 @@ func readRecord(from io.Reader) (Record, error) {
 	case err != nil:
 		return Record{}, err
 	case len(data) > maxRecord:
-		return Record{}, fmt.Errorf("more than %d bytes", maxRecord)
+		return Record{}, fmt.Errorf("not a record: more than %d bytes", maxRecord)
 	case len(bytes.TrimSpace(data)) == 0:
-		return Record{}, errors.New("it is empty")
+		return Record{}, errors.New("it is empty; give the file that the round's record was written to")
 	}
 	var r Record
 	if err := document(data, maxRecord); err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("not a record: %w", err)
 	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return Record{}, fmt.Errorf("not a record: %w", bounded(err))

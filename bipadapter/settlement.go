@@ -112,7 +112,7 @@ func (o *Opening) cast(v Voter, e *Evidence, a *Answer) (Cast, error) {
 		return c, err
 	}
 	switch {
-	case a.Kind != "":
+	case a.Kind != "" || a.Digest == Digest{}: // nothing came that it could be held to
 		c.Standing = Absent
 		return c, nil
 	case a.End.After(o.Deadline):
@@ -124,7 +124,7 @@ func (o *Opening) cast(v Voter, e *Evidence, a *Answer) (Cast, error) {
 	}
 	var err error
 	switch {
-	case o.Judge == ballotJudge && a.Raw != nil:
+	case o.Judge == ballotJudge && a.shown():
 		c.Ballot, err = o.read(e.Paper, a.Raw)
 	case e.Ballot != nil:
 		c.Ballot = *e.Ballot
@@ -152,18 +152,21 @@ func (o *Opening) read(p *Paper, raw []byte) (Ballot, error) {
 	return p.Resolve(b)
 }
 
+// shown reports whether what came is there, which may be nothing but a salt.
+func (a *Answer) shown() bool { return a.Raw != nil || a.Salt != nil }
+
 // check returns what is wrong with an answer by itself.
 func (a *Answer) check() error {
 	switch {
 	case a.End.Before(a.Start):
 		return errors.New("it ends before it starts")
 	case a.Digest == Digest{}:
-		if a.Raw != nil || a.Salt != nil {
+		if a.shown() {
 			return errors.New("an answer, and no digest of it")
 		}
 	case a.Salt != nil && len(a.Salt) != saltSize:
 		return fmt.Errorf("a salt of %d bytes, not %d", len(a.Salt), saltSize)
-	case a.Raw != nil && commit(a.Salt, a.Raw) != a.Digest:
+	case a.shown() && commit(a.Salt, a.Raw) != a.Digest:
 		return errors.New("the digest is not that of the salt and the answer")
 	}
 	if !(a.Cost >= 0) {

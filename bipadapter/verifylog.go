@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -16,23 +17,35 @@ import (
 
 // trusted are keys, read.
 type trusted struct {
-	logs      map[string]note.Verifier // by key
+	logs      map[string]bool
 	witnesses []cosigner
 }
 
 func newVerifier(keys Keys) (*verifier, error) {
-	v := &verifier{keys: trusted{logs: map[string]note.Verifier{}}, trees: map[string]*tree{}}
-	for _, key := range keys.Logs {
-		log, err := note.NewVerifier(key)
-		if err != nil {
-			return nil, fmt.Errorf("keys: %s is no public key of a log: want NAME+HASH+BASE64", clip(key))
-		}
-		v.keys.logs[key] = log
+	v := &verifier{
+		keys: trusted{logs: map[string]bool{}}, trees: map[string]*tree{},
+		handovers: handovers{by: map[string]handover{}, to: map[string]handover{}},
 	}
-	for _, key := range keys.Witnesses {
-		w, err := readCosigner(key)
+	// What is no public key may be a secret, and is not quoted.
+	for i, key := range keys.Logs {
+		key = strings.TrimSpace(key)
+		_, err := readLogKey(key)
+		if _, of := readCosigner(key); err != nil && of == nil {
+			return nil, fmt.Errorf("keys: logs[%d] is the key of a witness: give it as one", i)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("keys: %s is %w", clip(key), err)
+			return nil, fmt.Errorf("keys: logs[%d] is no public key of a log: want NAME+HASH+BASE64", i)
+		}
+		v.keys.logs[key] = true
+	}
+	for i, key := range keys.Witnesses {
+		key = strings.TrimSpace(key)
+		w, err := readCosigner(key)
+		if _, of := readLogKey(key); err != nil && of == nil {
+			return nil, fmt.Errorf("keys: witnesses[%d] is the key of a log: give it as one", i)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("keys: witnesses[%d] is %w", i, err)
 		}
 		v.keys.witnesses = append(v.keys.witnesses, w)
 	}
@@ -43,15 +56,15 @@ func seedOf(text string) ([]byte, error) { return hex.DecodeString(text) }
 
 // log returns the key that a record's log must have signed with.
 func (v *verifier) log(p *Proof) (note.Verifier, error) {
-	if len(v.keys.logs) > 0 {
-		if log, ok := v.keys.logs[p.Log]; ok {
-			return log, nil
-		}
-		return nil, fmt.Errorf("proof: log: %s is not a log that is trusted", clip(p.Log))
-	}
-	log, err := note.NewVerifier(p.Log)
+	log, err := readLogKey(p.Log)
 	if err != nil {
 		return nil, errors.New("proof: log: not a public key of a log")
+	}
+	if len(v.keys.logs) > 0 {
+		if !slices.ContainsFunc(v.handovers.line(p.Log), func(key string) bool { return v.keys.logs[key] }) {
+			return nil, fmt.Errorf("proof: log: %s is not a log that is trusted", clip(p.Log))
+		}
+		return log, nil
 	}
 	v.missing = append(v.missing, "no key of a log was given, and anybody can have made the one in the record")
 	return log, nil
@@ -65,6 +78,9 @@ func (v *verifier) proof(r *Record) error {
 		return err
 	}
 	head, err := readCheckpoint(p.Closed.Checkpoint, log)
+	if over, ok := v.handovers.by[p.Log]; ok && err == nil {
+		err = over.ended(head.size)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("proof: closed: %w", err)
@@ -80,10 +96,15 @@ func (v *verifier) proof(r *Record) error {
 	if err := errors.Join(errO, errR); err != nil {
 		return err
 	}
-	t := v.trees[p.Log]
+	keys := v.handovers.line(p.Log)
+	t := v.trees[keys[0]]
 	if t == nil {
 		t = &tree{name: log.Name(), nodes: map[span]tlog.Hash{}, times: map[int64]time.Time{}}
-		v.trees[p.Log] = t
+		v.trees[keys[0]] = t
+		for _, key := range keys[:len(keys)-1] {
+			over := v.handovers.by[key]
+			t.heads = append(t.heads, newCheckpoint(log.Name(), over.size, over.root))
+		}
 	}
 	t.heads = append(t.heads, head)
 	if err := t.include(head, p.Opened, leaf(openingLeaf, opening), r.Opening.Time); err != nil {
@@ -101,17 +122,23 @@ func (v *verifier) cosignatures(r *Record, head checkpoint) error {
 		return fmt.Errorf("proof: cosignatures: %d are more than %d", len(r.Proof.Cosignatures), maxCosignatures)
 	}
 	inTime, late := false, ""
+	var other error // by another key of a witness, or by nobody's
 	for i, line := range r.Proof.Cosignatures {
 		c, err := readCosignature(line)
 		if err != nil {
 			return fmt.Errorf("proof: cosignatures[%d]: %w", i, err)
 		}
 		for _, w := range v.keys.witnesses {
-			if c.name != w.name && c.hash != w.hash {
+			switch {
+			case c.name != w.name && c.hash != w.hash:
 				continue
-			}
-			if !c.of(w, head) {
-				return fmt.Errorf("proof: cosignatures[%d]: not %s's signature of the checkpoint", i, clip(w.name))
+			case !c.of(w, head):
+				err := fmt.Errorf("proof: cosignatures[%d]: not %s's signature of the checkpoint", i, clip(w.name))
+				if c.name == w.name && c.hash == w.hash {
+					return err
+				}
+				other = err
+				continue
 			}
 			switch after := time.Unix(c.time, 0).Sub(r.Closing.Time); {
 			case after < -witnessed:
@@ -126,6 +153,8 @@ func (v *verifier) cosignatures(r *Record, head checkpoint) error {
 	}
 	switch {
 	case inTime:
+	case other != nil && late == "":
+		return other
 	case len(v.keys.witnesses) == 0:
 		v.missing = append(v.missing, "no key of a witness was given, and its operator alone says that there is no other history")
 	default:
