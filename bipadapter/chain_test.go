@@ -245,6 +245,14 @@ func TestVerifyChainReplays(t *testing.T) {
 
 	chain.Add(time.Date(2026, 11, 30, 14, 0, 0, 0, time.UTC), "vote", "y", "", []string{"votes/x.json"}, []byte("x"))
 	require.Equal(t, "0008", verify(t, chain.Format, write(t, chain), files)[2].Replayed, "one ballot in two blocks")
+
+	// A block of one BIP in the chain of another, in one file.
+	one, files := made(bipadapter.BIP01Chain)
+	other := one
+	other.Name = "BIP-09"
+	verdicts = verify(t, one.Format, write(t, one, other), files)
+	require.Empty(t, verdicts[0].Replayed)
+	require.Equal(t, one.Name, verdicts[len(one.Blocks)].Replayed)
 }
 
 func TestReadChainsRefuses(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+// recounted is what the recount in another language says.
+func recounted(t *testing.T, records ...*Record) string {
+	t.Helper()
+	var files []string
+	for i, r := range records {
+		files = append(files, filepath.Join(t.TempDir(), fmt.Sprint(i)))
+		require.NoError(t, os.WriteFile(files[i], textOf(t, r), 0o600))
+	}
+	out, _ := python(t, files...)
+	return out
+}
 
 // unasked makes r's voters but the first n in its order ones that were not asked.
 func unasked(r *Record, n int) {
@@ -67,6 +81,8 @@ func TestVerifyOfForgeries(t *testing.T) {
 			f, reason := verify(Keys{Logs: []string{l.key.vkey}}, textOf(t, r))
 			require.Equal(t, Failed, f, reason)
 			require.Contains(t, reason, c.want)
+			out := recounted(t, r)
+			require.True(t, strings.HasPrefix(out, "FAILED "), out)
 		})
 	}
 }
@@ -111,6 +127,7 @@ func TestVerifyOfOddRounds(t *testing.T) {
 			require.Equal(t, SelfAttested, f, reason)
 			require.Contains(t, reason, c.says)
 			require.NotContains(t, reason, "not shown")
+			require.Equal(t, fmt.Sprintf("RECOUNTED %s\n", r.Closing.Outcome), recounted(t, r))
 		})
 	}
 }
@@ -175,6 +192,7 @@ func TestVerifyOfOneNonceInTwoRounds(t *testing.T) {
 	f, reason = verify(Keys{}, textOf(t, first), textOf(t, again))
 	require.Equal(t, Failed, f, reason)
 	require.Contains(t, reason, `rounds "r1" and "r2" have one nonce`)
+	require.Contains(t, recounted(t, first, again), "FAILED  two rounds with one nonce")
 }
 
 func byVoter(r *Record) map[string]Evidence {
@@ -240,4 +258,68 @@ func TestVerifyOfKeysThatAreNone(t *testing.T) {
 		require.Contains(t, reason, want)
 		require.NotContains(t, reason, fmt.Sprintf("%.20s", base64.StdEncoding.EncodeToString(keyOf(1))), "a private key that is given by mistake is not shown")
 	}
+}
+
+// TestRecountsAgreeOnAnswers gives both languages answers that are odd.
+func TestRecountsAgreeOnAnswers(t *testing.T) {
+	k, l := newKit(), newLog(t)
+	var records []*Record
+	want := "RECOUNTED"
+	long := strings.Repeat(" ", 5000)
+	for i, c := range []struct {
+		answer string // with TOKEN for approval's
+		want   Standing
+	}{
+		{`{"choice":"TOKEN"}`, Counted},
+		{" \r\n\t{\"choice\":\"TOKEN\"}\n", Counted},
+		{long + `{"choice":"TOKEN"}` + long, Counted},
+		{`{"choice":"TOKEN",` + long + `"score":1}`, Illegible},
+		{"\u00a0{\"choice\":\"TOKEN\"}", Illegible},
+		{"\v{\"choice\":\"TOKEN\"}", Illegible},
+		{"\ufeff{\"choice\":\"TOKEN\"}", Illegible},
+		{`{"choice":"TOKEN","choice":"TOKEN"}`, Illegible},
+		{`{"choice":"TOKEN","Choice":"TOKEN"}`, Illegible},
+		{`{"choice":"\u0054OKEN"}`, Illegible},
+		{`{"choice":"TOKEN","score":1e-400}`, Counted},
+		{`{"choice":"TOKEN","score":1e999999999}`, Illegible},
+		{`{"choice":"TOKEN","score":NaN}`, Illegible},
+		{`{"choice":"TOKEN","score":-1}`, Illegible},
+		{`{"choice":"TOKEN","score":-0}`, Counted},
+		{`{"choice":"TOKEN","score":` + strings.Repeat("9", 500) + `}`, Illegible},
+		{`{"choice":"TOKEN","confidence":true}`, Illegible},
+		{`{"choice":null}`, Illegible},
+		{`{"choice":"TOKEN","reason":"` + strings.Repeat("é", 500) + `"}`, Counted},
+		{`{"choice":"TOKEN","reason":"` + strings.Repeat("é", 501) + `"}`, Illegible},
+		{`{"choice":"TOKEN","reason":"\ud800"}`, Counted},
+		{`{"choice":"TOKEN","signature":"AAAA"}`, Counted},
+		{`{"choice":"TOKEN","signature":""}`, Illegible},
+		{`{"choice":"TOKEN","signature":"A"}`, Illegible},
+		{`{"choice":"TOKEN","nonce":"00"}`, Illegible},
+		{`{"choice":""}`, Abstained},
+		{`{"choice":"abstain"}`, Abstained},
+		{`{"score":1}`, Abstained},
+		{strings.Repeat(`{"choice":`, 400), Illegible},
+		{strings.Repeat(`[`, 4000), Illegible},
+		{`{"choice":"TOKEN"}{}`, Illegible},
+		{"{\"choice\":\"TOKEN\"}\x00", Illegible},
+		{"{\"choice\":\"\xff\"}", Illegible},
+		{``, Illegible},
+	} {
+		r := k.changed(t, l, fmt.Sprintf("BIP-%d", i), Rule{}, "y y n", nil, func(r *Record) {
+			e := &r.Evidence[2]
+			for _, o := range e.Paper.Options {
+				if o.Text == Approve {
+					e.Attempts[0].Raw = []byte(strings.ReplaceAll(c.answer, "TOKEN", o.Token))
+				}
+			}
+			e.Attempts[0].Digest = commit(e.Attempts[0].Salt, e.Attempts[0].Raw)
+			require.NoError(t, conclude(r))
+		})
+		f, reason := verify(Keys{}, textOf(t, r))
+		require.Equal(t, SelfAttested, f, "%.60q: %s", c.answer, reason)
+		require.Equal(t, c.want, r.Evidence[2].Standing, "%.60q", c.answer)
+		records = append(records, r)
+		want += fmt.Sprintf(", %s", r.Closing.Outcome)
+	}
+	require.Equal(t, strings.Replace(want, ",", "", 1)+"\n", recounted(t, records...))
 }

@@ -145,7 +145,7 @@ func (o *Opening) cast(v Voter, e *Evidence, a *Answer) (Cast, error) {
 
 // read reads an answer as the judge of ballots does.
 func (o *Opening) read(p *Paper, raw []byte) (Ballot, error) {
-	b, err := ReadBallot(bytes.TrimSpace(raw))
+	b, err := ReadBallot(bytes.Trim(raw, " \t\r\n"))
 	if err != nil || p == nil {
 		return b, err
 	}

@@ -193,7 +193,7 @@ func TestRecountsAgree(t *testing.T) {
 			rule.Veto = Veto{Revise: maybe(0.2), Reject: maybe(0.4)}
 			rule.Hold = maybe(0.4)
 		} else if rule.Method != Unanimous {
-			rule.Threshold = maybe(1.0 / 3)
+			rule.Threshold = maybe([]float64{1.0 / 3, 0.6666666667, 0.6666666676, 0.3333333343}[i%4])
 		}
 		var words []string
 		for range 1 + random.IntN(6) {

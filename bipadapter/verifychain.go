@@ -56,13 +56,13 @@ func VerifyChain(format Format, chain io.Reader, files fs.FS, earlier ...Chain) 
 		return nil, err
 	}
 	var verdicts []Verdict
-	for _, c := range chains {
-		seen := map[string]string{}
-		for _, e := range earlier {
-			for _, b := range e.Blocks {
-				remember(seen, b, called(e.Name, "an earlier chain"))
-			}
+	seen := map[string]string{}
+	for _, e := range earlier {
+		for _, b := range e.Blocks {
+			remember(seen, b, called(e.Name, "an earlier chain"))
 		}
+	}
+	for _, c := range chains {
 		for i, b := range c.Blocks {
 			v := Verdict{Chain: c.Name, Block: b}
 			v.form(c, i)

@@ -4,14 +4,14 @@
 //	bipverify [-log KEY]... [-witness KEY]... record.json...
 //
 // Give all records of the rounds on a BIP, from the first. Without -log the keys that
-// the records name are taken, and they are SELF-ATTESTED at most.
+// the records name are taken, and they are SELF-ATTESTED at most. Of a log that went
+// over to another key give any of its keys: records from after that show the handover.
 //
 // It prints VERIFIED, SELF-ATTESTED or FAILED and the reason in one line. The exit
 // status is 0, 0 or 1; 2 if it was called wrongly or a file cannot be read.
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +30,7 @@ func run(args []string, out, problems io.Writer) int {
 	flags.Usage = func() {
 		fmt.Fprintln(problems, "usage: bipverify [-log KEY]... [-witness KEY]... record.json...")
 		flags.PrintDefaults()
+		fmt.Fprintln(problems, "Give all records of the rounds on a BIP, and of a log that went over to another key any of its keys.")
 	}
 	flags.Func("log", "public `key` of a log that you trust, NAME+HASH+BASE64", add(&keys.Logs))
 	flags.Func("witness", "public `key` of a witness that you trust, NAME+HASH+BASE64", add(&keys.Witnesses))
@@ -45,20 +46,56 @@ func run(args []string, out, problems io.Writer) int {
 		return 2
 	}
 	var records []io.Reader
+	var failed error
 	for _, name := range flags.Args() {
-		text, err := os.ReadFile(name)
+		info, err := os.Stat(name)
+		if err == nil && info.IsDir() {
+			err = fmt.Errorf("%s is a directory; name the files in it", name)
+		}
 		if err != nil {
 			fmt.Fprintln(problems, "bipverify:", err)
 			return 2
 		}
-		records = append(records, bytes.NewReader(text))
+		records = append(records, &file{path: name, failed: &failed})
 	}
 	finding, reason := bipadapter.Verify(keys, records...)
+	if failed != nil {
+		fmt.Fprintln(problems, "bipverify:", failed)
+		return 2
+	}
 	fmt.Fprintf(out, "%s: %s\n", finding, reason)
 	if finding == bipadapter.Failed {
 		return 1
 	}
 	return 0
+}
+
+// A file is open from its first byte to its last, as there may be more records than a
+// process may have files open.
+type file struct {
+	path   string
+	open   *os.File
+	failed *error
+}
+
+// Name is what findings call it.
+func (f *file) Name() string { return f.path }
+
+// Read implements [io.Reader].
+func (f *file) Read(p []byte) (int, error) {
+	if f.open == nil {
+		if f.open, *f.failed = os.Open(f.path); *f.failed != nil {
+			return 0, *f.failed
+		}
+	}
+	n, err := f.open.Read(p)
+	if err != nil {
+		_ = f.open.Close()
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		*f.failed = err
+	}
+	return n, err
 }
 
 func add(to *[]string) func(string) error {

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,8 +41,9 @@ func TestRun(t *testing.T) {
 	}
 	for _, v := range index.Vectors {
 		args := []string{"-log", index.Log, "-witness", index.Witness}
-		for _, name := range v.Files {
+		for i, name := range v.Files {
 			args = append(args, filepath.Join(records, name))
+			v.Reason = strings.Replace(v.Reason, fmt.Sprintf("record %d ", i+1), args[len(args)-1]+" ", 1)
 		}
 		check(map[string]int{"FAILED": 1}[v.Finding], v.Finding+": "+v.Reason+"\n", args...)
 	}
@@ -48,7 +52,30 @@ func TestRun(t *testing.T) {
 	check(0, "SELF-ATTESTED: ", "-log", index.Log, file)
 	check(1, "FAILED: keys: ", "-log", "x", file)
 	check(1, "FAILED: round \"r1\" is there twice", file, file)
-	check(1, "FAILED: record 1: ", "main.go")
+	check(1, "FAILED: main.go: not a record: not JSON, at byte 1", "main.go")
+	check(1, "keys: logs[0] is the key of a witness: give it as one", "-log", index.Witness, file)
+
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"empty":  {nil, "it is empty; give the file that the round's record was written to"},
+		"binary": {[]byte("\x7fELF\xff\xfe\x00"), "not a record: invalid UTF-8"},
+		"list":   {[]byte("[]\n"), "not a record: at byte 1: a value of another type"},
+	} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, c.text, 0o600))
+		check(1, "FAILED: "+path+": "+c.want, path)
+	}
+	file = filepath.Join(dir, "none.json")
+	if os.Symlink("/proc/self/mem", file) == nil && runtime.GOOS == "linux" { // of which the first byte cannot be read
+		check(2, "bipverify: ", file)
+	}
+	huge := filepath.Join(dir, "huge")
+	require.NoError(t, os.WriteFile(huge, nil, 0o600))
+	require.NoError(t, os.Truncate(huge, 1<<30))
+	check(1, "FAILED: "+huge+": not a record: more than 67108864 bytes", huge)
 	check(2, "no record; name the file")
 	check(2, "no such file", "nowhere.json")
 	check(2, "is a directory", ".")

@@ -10,6 +10,7 @@ import base64
 import datetime
 import hashlib
 import json
+import math
 import re
 import sys
 from fractions import Fraction
@@ -40,8 +41,17 @@ def unique(pairs):
     return dict(pairs)
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_float=Fraction, parse_int=Fraction,
-                           parse_constant=lambda s: need(False, "not a number: " + s))
+def number(text):
+    """The number that a double is printed as."""
+    need(len(text) < 400 and math.isfinite(float(text)), "a number that is none")
+    return Fraction(text) if re.fullmatch("-?[0-9]+", text) else Fraction(repr(float(text)))
+
+
+def binary(text):
+    return base64.b64decode(text, validate=True)
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_float=number, parse_int=number, parse_constant=number)
 
 
 def read(data):
@@ -97,15 +107,28 @@ def root(leaf, index, size, proof):
 def included(what, inclusion, name, text):
     lines = inclusion["checkpoint"].split("\n")
     leaf = sha(b"\x00", DOMAIN, name, sha(text))
-    proof = [base64.b64decode(h) for h in inclusion["hashes"]]
+    proof = [binary(h) for h in inclusion["hashes"]]
     got = root(leaf, int(inclusion["index"]), int(lines[1]), proof)
-    need(got == base64.b64decode(lines[2]), "proof: %s: not in the log" % what)
+    need(got == binary(lines[2]), "proof: %s: not in the log" % what)
+
+
+def log_of(proof, roots):
+    """The first key of a record's log, by the handovers to the one that it has."""
+    key = first = None
+    for text in proof.get("handovers", []):
+        _, size, top, before, after = text.split("\n\n")[0].split("\n")
+        first = first or before
+        need(key in (None, before), "proof: handovers: one does not follow the other")
+        need(roots.setdefault((first, size), top) == top, "log: forked")
+        key = after
+    need(key in (None, proof["log"]), "proof: handovers: to another key")
+    return first or proof["log"]
 
 
 # What voters did.
 
 def spelling(name):
-    return re.sub(r"[ ._/]", "-", name).lower().strip("-")
+    return "".join(c.lower()[0] for c in re.sub(r"[ ._/]", "-", name)).strip("-")
 
 
 def names(v):
@@ -117,7 +140,7 @@ def served_by(v, served):
     for name in names(v):
         own = spelling(name.rsplit("/", 1)[-1])
         rest = last[len(own):].removesuffix("-latest") if last.startswith(own) else "?"
-        if re.fullmatch(r"(-[-0-9]*)?", rest):
+        if re.fullmatch(r"(-[0-9]{2,})*", rest):
             return True
     return not served
 
@@ -128,11 +151,14 @@ RANGES = {"score": 10, "confidence": 1}
 
 def ballot(raw, paper):
     """The ballot that an answer is, or None."""
+    raw = raw.strip(b" \t\r\n")
     try:
-        b = DECODER.decode(raw.strip(b" \t\r\n").decode("utf-8"))
+        b = DECODER.decode(raw.decode("utf-8"))
         if len(raw) > 4096 or not isinstance(b, dict) or not ("choice" in b or "score" in b):
             return None
-    except (ValueError, Failed):
+        if "signature" in b and not binary(re.sub("[\r\n]", "", b["signature"])):
+            return None
+    except (ValueError, TypeError, RecursionError, Failed):
         return None
     for key, value in b.items():
         if key in LIMITS:
@@ -153,6 +179,10 @@ def ballot(raw, paper):
     return b
 
 
+def alike(a, b):
+    return all(a.get(k, x) == b.get(k, x) for k, x in (("choice", ""), ("score", 0), ("veto", "")))
+
+
 RANK = ["absent", "malformed", "late", "abstained", "void"]
 
 
@@ -160,37 +190,37 @@ def cast(opening, v, e, method):
     """What a voter's attempts come to: a standing and a ballot."""
     standing, own = "absent", None
     for a in e["attempts"]:
-        raw = base64.b64decode(a["raw"]) if "raw" in a else None
-        if raw is not None:
-            digest = sha(base64.b64decode(a.get("salt", "")), raw)
-            need(digest == base64.b64decode(a["digest"]), e["voter"] + ": digest")
+        salt, raw = binary(a.get("salt", "")), binary(a.get("raw", ""))
+        shown = "raw" in a or "salt" in a
+        need(len(salt) in (0, 32), e["voter"] + ": salt")
+        need(not shown or sha(salt, raw) == binary(a["digest"]), e["voter"] + ": digest")
         b = None
-        if a.get("kind"):
+        if a.get("kind") or binary(a["digest"]) == bytes(32):
             now = "absent"
         elif when(a["end"]) > when(opening["deadline"]):
             now = "late"
         elif not served_by(v, a.get("served", "")):
             now = "void"
         else:
-            if v.get("publicKey") or raw is None or opening["judge"] != "ballot/1":
+            if v.get("publicKey") or not shown or opening["judge"] != "ballot/1":
                 raise Unknown("ballots that are signed, hidden or read by another judge")
             b = ballot(raw, e.get("paper"))
             choice = (b or {}).get("choice", "")
             abstains = choice == "abstain" or choice == "" and method != "scores"
             now = "malformed" if b is None else "abstained" if abstains else "counted"
         high, old = (RANK.index("abstained" if s == "counted" else s) for s in (now, standing))
-        alike = now == standing and (now != "counted" or all(b.get(k) == own.get(k) for k in ("choice", "score", "veto")))
-        if high == old == 3 and not alike:
+        if high == old == 3 and not (now == standing and (now == "abstained" or alike(b, own))):
             standing, own = "void", None
         elif high > old:
             standing, own = now, b
+    need(alike(e.get("ballot", {}), own or {}), e["voter"] + ": ballot")
     return standing, own
 
 
 # The count.
 
 def part(x):
-    """The simplest fraction within 1e-9 of x."""
+    """The simplest fraction within 1e-10 of x."""
     def simplest(lo, hi):
         whole = lo.numerator // lo.denominator
         if whole == lo:
@@ -198,7 +228,7 @@ def part(x):
         if whole + 1 <= hi:
             return Fraction(whole + 1)
         return whole + 1 / simplest(1 / (hi - whole), 1 / (lo - whole))
-    near = Fraction(1, 10**9)
+    near = Fraction(1, 10**10)
     return Fraction(0) if x <= near else simplest(x - near, x + near)
 
 
@@ -318,6 +348,24 @@ class Poll:
                     return True
         return False
 
+    def settled(self, seats, asked):
+        """Whether those who were not asked could not have changed what came out."""
+        was = self.decide(seats)
+        if was[0] == "no_decision":
+            return all(asked)
+        ways = [("abstained", "", Fraction(0), False)]
+        if self.method == "scores":
+            ways += [("counted", "", Fraction(1), False), ("counted", "", Fraction(0), False), ("counted", "", Fraction(0), True)]
+        else:
+            for o in self.options:
+                points = Fraction(int(o == "approve"))
+                ways += [("counted", o, points, False), ("counted", o, points, o == "reject")]
+        for standing, option, points, veto in ways:
+            now = [s if a else (s[0], standing, option, points, veto and s[5], s[5]) for s, a in zip(seats, asked)]
+            if self.decide(now) != was:
+                return False
+        return True
+
     def figures(self, seats):
         base, _, by, points, _ = self.sums(seats)
         tally = {"score": points * 10} if self.method == "scores" else by
@@ -331,29 +379,46 @@ class Poll:
 
 def recount(r):
     opening, closing = r["opening"], r["closing"]
+    for key in ("openedBy", "authority", "judge"):
+        need(opening[key].strip(), "opening: no " + key)
+    need(len(bytes.fromhex(opening["nonce"])) == 16, "opening: nonce")
+    need(binary(opening["proposal"]) != bytes(32), "opening: proposal")
+    need(when(opening["time"]) <= when(opening["deadline"]), "opening: deadline")
+    need(when(opening["time"]) <= when(closing["time"]), "closing: time")
     poll = Poll(opening)
     need([e["voter"] for e in r["evidence"]] == [v["name"] for v in poll.voters], "evidence: not one of each voter")
-    seats, cost = [], 0.0
+    papers = opening["papers"] or {}
+    need(papers.keys() <= {v["name"] for v in poll.voters}, "opening: a paper of nobody")
+    seats, cost, order = [], 0.0, closing["order"] or []
     for v, e in zip(poll.voters, r["evidence"]):
+        need(not e["attempts"] or v["name"] in order, v["name"] + ": not in the order")
+        hidden = v["name"] in papers and e["attempts"] and opening["judge"] == "ballot/1"
+        need("paper" in e or not hidden, v["name"] + ": no paper")
         last = when(opening["time"])
         for a in e["attempts"]:
             need(last <= when(a["start"]) <= when(a["end"]) <= when(closing["time"]), v["name"] + ": times")
             last = when(a["start"])
+            need(a["cost"] >= 0, v["name"] + ": cost")
             cost += float(a["cost"])
         if "paper" in e:
             p = e["paper"]
             texts = [t for o in p["options"] for t in (o["token"], o["text"])]
             digest = sha(fields(b"paper/v1\n", p["round"], p["nonce"], *texts))
-            need(digest == base64.b64decode(opening["papers"].get(v["name"], "")), v["name"] + ": paper")
+            need(digest == binary(papers.get(v["name"], "")), v["name"] + ": paper")
+            need(not p["options"] or sorted(o["text"] for o in p["options"]) == poll.options, v["name"] + ": options")
             need((p["round"], p["nonce"]) == (opening["round"], opening["nonce"]), v["name"] + ": paper of another round")
         seats.append(poll.seat(v, *cast(opening, v, e, poll.method)))
     need(float(closing["cost"]) == cost, "closing: cost")
     seed = bytes.fromhex(closing.get("seed", ""))
-    lost = closing["outcome"] == "aborted" and not seed and not closing["order"]
-    if base64.b64decode(opening["seed"]) != bytes(32) and not lost:
-        need(sha(seed) == base64.b64decode(opening["seed"]), "closing: seed")
-        order = sorted((v["name"] for v in poll.voters), key=lambda n: (sha(seed, n.encode()), n.encode()))
-        need((closing["order"] or []) == order[:len(closing["order"] or [])], "closing: order")
+    lost = closing["outcome"] == "aborted" and not seed and not order
+    if binary(opening["seed"]) != bytes(32) and not lost:
+        need(sha(seed) == binary(opening["seed"]), "closing: seed")
+        drawn = sorted((v["name"] for v in poll.voters), key=lambda n: (sha(seed, n.encode()), n.encode()))
+        need(order == drawn[:len(order)], "closing: order")
+    asked = [v["name"] in order for v in poll.voters]
+    need(sum(asked) == len(order), "closing: order: somebody twice, or who is no voter")
+    if closing["outcome"] != "aborted" and not all(asked) and when(closing["time"]) < when(opening["deadline"]):
+        need(opening["early"] and poll.settled(seats, asked), "closing: not all were asked")
     if closing["outcome"] == "aborted":
         need(closing["reason"] and not closing["casts"] and not closing["tally"], "closing: aborted")
         return "aborted"
@@ -371,7 +436,7 @@ def recount(r):
 
 
 def verify(paths):
-    found, counters, roots = [], {}, {}
+    found, counters, roots, nonces = [], {}, {}, []
     for path in paths:
         with open(path, "rb") as f:
             r, text = read(f.read())
@@ -382,11 +447,15 @@ def verify(paths):
         record = b'{"opening":%s,"evidence":%s,"closing":%s}' % tuple(text[n] for n in ("opening", "evidence", "closing"))
         included("opened", proof["opened"], b"opening/v1\n", text["opening"])
         included("closed", proof["closed"], b"closing/v1\n", record)
-        head = proof["closed"]["checkpoint"].split("\n")
-        need(roots.setdefault((proof["log"], head[1]), head[2]) == head[2], "log: forked")
-        counters.setdefault(spelling(opening["bip"]), []).append(int(opening["counter"]))
+        head, log = proof["closed"]["checkpoint"].split("\n"), log_of(proof, roots)
+        need(roots.setdefault((log, head[1]), head[2]) == head[2], "log: forked")
+        need(opening["nonce"].lower() not in nonces, "two rounds with one nonce")
+        nonces.append(opening["nonce"].lower())
+        counters.setdefault(spelling(opening["bip"]), []).append((int(opening["counter"]), int(proof["opened"]["index"])))
     for bip, seen in counters.items():
-        need(sorted(seen) == list(range(1, len(seen) + 1)), "rounds on %s: numbers %s" % (bip, sorted(seen)))
+        numbers = [n for n, _ in sorted(seen)]
+        need(numbers == list(range(1, len(seen) + 1)), "rounds on %s: numbers %s" % (bip, numbers))
+        need(sorted(seen) == sorted(seen, key=lambda s: s[1]), "rounds on %s: in another order in the log" % bip)
     return found
 
 
@@ -400,7 +469,10 @@ def main(paths):
     except Unknown as e:
         print("UNKNOWN", e)
         return 2
-    except (Failed, ValueError, KeyError, TypeError, IndexError, AttributeError) as e:
+    except OSError as e:
+        print("UNKNOWN", e)
+        return 2
+    except (Failed, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError) as e:
         print("FAILED", type(e).__name__ if not isinstance(e, Failed) else "", e)
         return 1
 
