@@ -126,14 +126,13 @@ func (b *Ballot) signedBy(v Voter, o *Opening) bool {
 }
 
 // servedBy reports whether a model that a provider names is v's: by one of its
-// names, with or without what comes before the last slash, and with or without a
-// date or a version of digits after it: of two at least, as claude-sonnet-4 is not
+// names, with or without what comes before the last slash and "-latest" after it, and
+// with or without a date or a version of digits after it: of two at least, as claude-sonnet-4 is not
 // claude-sonnet-4-5.
 func servedBy(v Voter, served string) bool {
 	last := func(name string) string { return spelling(name[strings.LastIndex(name, "/")+1:]) }
 	return served == "" || slices.ContainsFunc(v.names(), func(name string) bool {
-		rest, ok := strings.CutPrefix(last(served), last(name))
-		rest = strings.TrimSuffix(rest, "-latest")
+		rest, ok := strings.CutPrefix(strings.TrimSuffix(last(served), "-latest"), strings.TrimSuffix(last(name), "-latest"))
 		return ok && (rest == "" || rest[0] == '-' && !slices.ContainsFunc(strings.Split(rest[1:], "-"), func(part string) bool {
 			return len(part) < 2 || strings.Trim(part, "0123456789") != ""
 		}))

@@ -136,10 +136,10 @@ def names(v):
 
 
 def served_by(v, served):
-    last = spelling(served.rsplit("/", 1)[-1])
+    last = spelling(served.rsplit("/", 1)[-1]).removesuffix("-latest")
     for name in names(v):
-        own = spelling(name.rsplit("/", 1)[-1])
-        rest = last[len(own):].removesuffix("-latest") if last.startswith(own) else "?"
+        own = spelling(name.rsplit("/", 1)[-1]).removesuffix("-latest")
+        rest = last[len(own):] if last.startswith(own) else "?"
         if re.fullmatch(r"(-[0-9]{2,})*", rest):
             return True
     return not served
