@@ -33,6 +33,8 @@ func FuzzVerify(f *testing.F) {
 			f.Add(append(less, '\n'))
 		}
 	}
+	require.NoError(f, l.Rotate(keyOf(2)))
+	f.Add(textOf(f, k.round(f, l, "BIP-08", Rule{}, "y y n")))
 	f.Add([]byte(`{}`))
 	f.Add([]byte("null\n"))
 	keys := Keys{Logs: []string{l.key.vkey}}

@@ -40,14 +40,14 @@ func build(t *testing.T) (map[string][]byte, vectors) {
 	k, l := newKit(), newLog(t)
 	w := newWatcher(l.key.vkey, func() time.Time { return k.now })
 	l.SetWitness(w)
-	files := map[string][]byte{}
+	files, first := map[string][]byte{}, l.key.vkey
 	var all vectors
 	add := func(signed bool, names ...string) {
 		var texts [][]byte
 		for _, name := range names {
 			texts = append(texts, files[name])
 		}
-		f, reason := verify(Keys{[]string{l.key.vkey}, []string{w.vkey()}}, texts...)
+		f, reason := verify(Keys{[]string{first}, []string{w.vkey()}}, texts...)
 		all.Vectors = append(all.Vectors, vector{names, f, reason, signed})
 	}
 	for _, c := range []struct {
@@ -100,7 +100,13 @@ func build(t *testing.T) (map[string][]byte, vectors) {
 	defer other.Close()
 	files["bad-key.json"] = textOf(t, k.round(t, other, "BIP bad key", Rule{}, "y y n"))
 	add(true, "bad-key.json")
-	all.Log, all.Witness = l.key.vkey, w.vkey()
+	all.Log, all.Witness = first, w.vkey()
+
+	files["again-before.json"] = textOf(t, k.round(t, l, "BIP rotated", Rule{}, "y y n"))
+	require.NoError(t, l.Rotate(keyOf(3)))
+	w.log = l.key.vkey
+	files["again-after.json"] = textOf(t, k.round(t, l, "BIP rotated", Rule{}, "y n n"))
+	add(false, "again-before.json", "again-after.json")
 	index, err := json.MarshalIndent(all, "", "\t")
 	require.NoError(t, err)
 	files["index.json"] = append(index, '\n')
