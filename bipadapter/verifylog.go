@@ -242,7 +242,6 @@ type walker struct {
 	index int64
 	nodes []node
 	left  []tlog.Hash // that are left of the leaf, from it on
-	spans []span
 }
 
 type node struct {
@@ -269,7 +268,7 @@ func (w *walker) span(s span) (tlog.Hash, bool) {
 	w.nodes = append(w.nodes, node{far, other})
 	sum := tlog.NodeHash(own, other)
 	if far.from < near.from {
-		w.left, w.spans = append(w.left, other), append(w.spans, far)
+		w.left = append(w.left, other)
 		sum = tlog.NodeHash(other, own)
 	}
 	w.nodes = append(w.nodes, node{s, sum})
@@ -277,27 +276,16 @@ func (w *walker) span(s span) (tlog.Hash, bool) {
 }
 
 // fold returns the root of all that is left of the leaf, and of the leaf if it is
-// given. The spans there are those of the tree of that size.
-func (w *walker) fold(last *tlog.Hash) (tlog.Hash, bool) {
-	spans := slices.Clone(w.spans)
-	hashes := slices.Clone(w.left)
-	slices.Reverse(spans)
-	slices.Reverse(hashes)
+// given.
+func (w *walker) fold(last *tlog.Hash) (sum tlog.Hash, ok bool) {
 	if last != nil {
-		spans, hashes = append(spans, span{w.index, w.index + 1}), append(hashes, *last)
+		sum, ok = *last, true
 	}
-	if len(hashes) == 0 {
-		return tlog.Hash{}, false
+	for _, h := range w.left {
+		if ok {
+			h = tlog.NodeHash(h, sum)
+		}
+		sum, ok = h, true
 	}
-	// Two neighbors of one length are one node in the smaller tree.
-	for n := len(spans); n > 1 && spans[n-1].to-spans[n-1].from == spans[n-2].to-spans[n-2].from; n = len(spans) {
-		spans[n-2].to = spans[n-1].to
-		hashes[n-2] = tlog.NodeHash(hashes[n-2], hashes[n-1])
-		spans, hashes = spans[:n-1], hashes[:n-1]
-	}
-	sum := hashes[len(hashes)-1]
-	for _, h := range slices.Backward(hashes[:len(hashes)-1]) {
-		sum = tlog.NodeHash(h, sum)
-	}
-	return sum, true
+	return sum, ok
 }
