@@ -15,16 +15,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// recounted is what the recount in another language says.
-func recounted(t *testing.T, records ...*Record) string {
+// recounted has records counted again in another language, which must say what begins
+// with want.
+func recounted(t *testing.T, want string, records ...*Record) {
 	t.Helper()
+	if testing.Short() {
+		return
+	}
 	var files []string
 	for i, r := range records {
 		files = append(files, filepath.Join(t.TempDir(), fmt.Sprint(i)))
 		require.NoError(t, os.WriteFile(files[i], textOf(t, r), 0o600))
 	}
 	out, _ := python(t, files...)
-	return out
+	require.True(t, strings.HasPrefix(out, want), out)
 }
 
 // unasked makes r's voters but the first n in its order ones that were not asked.
@@ -81,8 +85,7 @@ func TestVerifyOfForgeries(t *testing.T) {
 			f, reason := verify(Keys{Logs: []string{l.key.vkey}}, textOf(t, r))
 			require.Equal(t, Failed, f, reason)
 			require.Contains(t, reason, c.want)
-			out := recounted(t, r)
-			require.True(t, strings.HasPrefix(out, "FAILED "), out)
+			recounted(t, "FAILED ", r)
 		})
 	}
 }
@@ -127,7 +130,7 @@ func TestVerifyOfOddRounds(t *testing.T) {
 			require.Equal(t, SelfAttested, f, reason)
 			require.Contains(t, reason, c.says)
 			require.NotContains(t, reason, "not shown")
-			require.Equal(t, fmt.Sprintf("RECOUNTED %s\n", r.Closing.Outcome), recounted(t, r))
+			recounted(t, fmt.Sprintf("RECOUNTED %s\n", r.Closing.Outcome), r)
 		})
 	}
 }
@@ -192,7 +195,7 @@ func TestVerifyOfOneNonceInTwoRounds(t *testing.T) {
 	f, reason = verify(Keys{}, textOf(t, first), textOf(t, again))
 	require.Equal(t, Failed, f, reason)
 	require.Contains(t, reason, `rounds "r1" and "r2" have one nonce`)
-	require.Contains(t, recounted(t, first, again), "FAILED  two rounds with one nonce")
+	recounted(t, "FAILED  two rounds with one nonce", first, again)
 }
 
 func byVoter(r *Record) map[string]Evidence {
@@ -321,5 +324,5 @@ func TestRecountsAgreeOnAnswers(t *testing.T) {
 		records = append(records, r)
 		want += fmt.Sprintf(", %s", r.Closing.Outcome)
 	}
-	require.Equal(t, strings.Replace(want, ",", "", 1)+"\n", recounted(t, records...))
+	recounted(t, strings.Replace(want, ",", "", 1)+"\n", records...)
 }
