@@ -17,11 +17,11 @@ var own = []string{budgetBurn, budgetDrain, ruleBroken}
 func DefaultRules() map[string]Rule {
 	return map[string]Rule{
 		"model_unavailable": {
-			Metric: "failures_in_row", Op: ">=", Threshold: lostRow, For: 10 * time.Second, KeepFiringFor: 2 * time.Minute,
+			Metric: "failures_in_row", Op: ">=", Threshold: lostRow, For: 12 * time.Second, KeepFiringFor: 5 * time.Minute,
 			EscalateAfter: 5 * time.Minute, Description: "It is left out and tried again without anybody's doing.",
 		},
 		"high_failure_rate": {
-			Metric: "error_rate", Threshold: 0.2, Clear: 0.1, For: 30 * time.Second, KeepFiringFor: 2 * time.Minute,
+			Metric: "error_rate", Threshold: 0.2, Clear: 0.1, For: 30 * time.Second, KeepFiringFor: 5 * time.Minute,
 		},
 		"throttled": {
 			Metric: "throttled", Threshold: 0.5, Clear: 0.2, For: time.Minute, KeepFiringFor: 5 * time.Minute,

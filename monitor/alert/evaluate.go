@@ -16,8 +16,9 @@ type sample struct {
 	subject   *Subject // nil of the package's own rules
 	value     float64
 	limit     float64
-	ok        bool // there was something to measure
-	out       bool // a person took the model out of rotation
+	ok        bool          // there was something to measure
+	out       bool          // a person took the model out of rotation
+	since     time.Duration // it has been so, as far as that is known
 }
 
 // measure measures all rules. It is called without the lock, by one goroutine.
@@ -45,7 +46,11 @@ func (a *Alerts) measure(now time.Duration, rules []*rule, known map[string]*fun
 			}
 			got.ok = got.ok && !math.IsNaN(got.value) && !math.IsInf(got.value, 0)
 			if s.Per == "model" {
-				got.out = !s.Models[0].Available() && r.judge(s.Models[0]).out
+				at := r.judge(s.Models[0])
+				got.out = at.out
+				if rule.metric != nil && rule.metric.name == "failures_in_row" {
+					got.since = at.began
+				}
 			}
 			samples = append(samples, got)
 		}
@@ -191,6 +196,9 @@ func (a *Alerts) move(e *entry, s *sample, now time.Duration, draining bool) {
 			}
 			if e.phase == idle {
 				e.phase = pending
+			}
+			if s.since > e.over {
+				e.since = min(e.since, s.since)
 			}
 			cooling := e.over != 0 && now < e.over+e.rule.Cooldown
 			if now-e.since >= e.rule.For && !cooling && !draining {

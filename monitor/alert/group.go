@@ -199,25 +199,27 @@ func (a *Alerts) tell(now, next time.Duration) time.Duration {
 
 // A view is what a route has to know of a group.
 type view struct {
-	live, fresh, over []*entry // it knows of them; it does not yet; it does not know that they are over
-	open              bool     // some of live is neither acknowledged nor muted
-	critical          bool     // some of fresh is
-	ready             time.Duration
+	live, fresh, over []*entry      // it knows of them; it does not yet; it does not know that they are over
+	open              bool          // some of live is neither acknowledged nor muted
+	critical          bool          // some of fresh is
+	ready             time.Duration // the first of fresh
+	first             time.Duration // end of over
 }
 
 func (a *Alerts) view(g *group, route int, now time.Duration) (v view) {
 	bit, r, wall := uint64(1)<<route, a.routes[route], a.pool.At(now)
-	v.ready = forever
+	v.ready, v.first = forever, forever
 	for _, e := range g.members {
 		switch {
 		case e.phase == ended:
 			if e.told&bit != 0 && e.done&bit == 0 {
 				v.over = append(v.over, e)
+				v.first = min(v.first, e.over)
 			}
 		case e.told&bit != 0:
 			v.live = append(v.live, e)
 			v.open = v.open || !e.muted && !e.inhibited && !e.acked(wall)
-		case e.routes&bit != 0 && e.ready != 0 && e.level >= r.Level && (r.Level == 0 || !e.acked(wall)):
+		case e.routes&bit != 0 && e.ready != 0 && e.clear == 0 && e.level >= r.Level && (r.Level == 0 || !e.acked(wall)):
 			v.fresh = append(v.fresh, e)
 			v.ready = min(v.ready, e.ready)
 			v.critical = v.critical || e.rule.severity == notify.Critical
@@ -249,7 +251,7 @@ func (a *Alerts) tellOne(g *group, route int, now time.Duration) time.Duration {
 	case len(v.over) > 0 && len(v.live)+len(v.fresh) == 0:
 		at = now
 	case len(v.over) > 0:
-		at = min(at, s.sent+interval)
+		at = min(at, max(s.sent+interval, v.first+min(interval, time.Minute))) // the others may end, too
 	}
 	repeats := false
 	if v.open && a.cfg.Repeat > 0 && s.sent+a.cfg.Repeat < at {

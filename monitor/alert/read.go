@@ -21,6 +21,7 @@ type reading struct {
 	known   bool // the row is
 	well    bool // a probe succeeded since the latest failure
 	row     float64
+	began   time.Duration // when it did
 	down    bool
 	out     bool // by hand
 	judged  bool
@@ -77,12 +78,18 @@ func (r *reader) judge(m *resilience.Model) *reading {
 	}
 	got.judged = true
 	got.row, got.known = float64(got.track.row.Load()), got.track.seen.Load()
+	if got.row > 0 {
+		got.began = time.Duration(got.track.began.Load())
+	}
 	if p, asked := m.Probed(); asked {
 		switch {
 		case p.Err == nil && int64(p.At) > got.track.failed.Load():
 			got.row, got.well = 0, true
-		case p.Err != nil && !ownKind(p.Err) && !answers(m):
-			got.row = max(got.row, float64(p.Row))
+		case p.Err == nil || ownKind(p.Err):
+		case got.row > 0 && int64(p.At) > got.track.began.Load():
+			got.row += float64(p.Row)
+		case got.row == 0 && !answers(m):
+			got.row = float64(p.Row)
 		}
 		got.known = true
 	}
@@ -153,7 +160,7 @@ func (r *reader) keys(s Subject, by resilience.HoldBy) (float64, bool) {
 		}
 		if p, _ := m.Probed(); r.judge(m).well {
 			row = 0
-		} else if p.Row >= twice && resilience.KindOf(p.Err) == kind && !answers(m) {
+		} else if resilience.KindOf(p.Err) == kind && (row > 0 && int64(p.At) > t.failed.Load() || p.Row >= twice && !answers(m)) {
 			row = twice
 		}
 		held := false

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ func (a *Alerts) run(ctx context.Context) error {
 	a.resume(a.now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var under atomic.Int32
+	start := func(do func(ctx context.Context)) { others.Go(func() { do(ctx) }) }
 	for next := a.now(); ; {
 		select {
 		case <-ctx.Done():
@@ -40,6 +43,7 @@ func (a *Alerts) run(ctx context.Context) error {
 		for _, c := range a.functions() {
 			others.Go(func() { c.call(ctx, a) })
 		}
+		due = min(due, a.confirm(began, &under, start))
 		now := a.now()
 		rest := max(gap, 20*(now-began)) // a twentieth of a processor at most
 		next = now + rest

@@ -21,8 +21,12 @@ type track struct {
 	refused atomic.Int32 // the same, for a key
 	spent   atomic.Int32 // the same, for a quota
 	failed  atomic.Int64 // when the latest of these was
+	began   atomic.Int64 // when the first of the row was
 	seen    atomic.Bool  // an attempt ended
 	keys    atomic.Bool  // some of its keys may be held
+
+	asked     atomic.Int32 // probes for the row
+	confirmed atomic.Int64 // the latest of these ends
 
 	opened atomic.Uint32 // how often its breaker was,
 	opens  [32]atomic.Int64
@@ -30,6 +34,11 @@ type track struct {
 
 func (t *track) well() bool {
 	return t.seen.Load() && t.row.Load() == 0 && t.refused.Load() == 0 && t.spent.Load() == 0
+}
+
+// doubtful reports whether an attempt failed, and not yet so often that it is known why.
+func (t *track) doubtful() bool {
+	return t.row.Load() > 0 || t.refused.Load() == 1 || t.spent.Load() == 1
 }
 
 // open notes that the breaker opened.
@@ -83,8 +92,16 @@ func (a *Alerts) attempted(t *track, c *resilience.Call, err error) {
 		return
 	}
 	t.seen.Store(true)
-	t.failed.Store(int64(c.Clock()))
-	if row.Add(1) == enough {
+	now := max(int64(c.Clock()), 1)
+	t.failed.Store(now)
+	n := row.Add(1)
+	if n == 1 {
+		t.asked.Store(0)
+	}
+	if n == 1 && row == &t.row {
+		t.began.Store(now)
+	}
+	if n == enough || n == 1 {
 		a.stir()
 	}
 }
