@@ -64,7 +64,9 @@ type Alerts struct {
 	objectives atomic.Pointer[[]*objective]
 	asked      atomic.Pointer[map[string]*atomic.Int64] // by name and ID of models: when a call for it failed
 
-	subjects subjects // the run's alone
+	subjects subjects // the run's alone, and so are these
+	read     reader
+	samples  []sample
 
 	mu      sync.Mutex // of what follows; held for moments
 	cfg     Config     // filled

@@ -25,7 +25,7 @@ func TestModelUnavailable(t *testing.T) {
 		require.Empty(t, r.inbox.lines())
 		r.calls(4*time.Second, "a-1", "b-1")
 		require.Equal(t, []string{"new warning: model_unavailable/a-1"}, r.inbox.lines())
-		n := r.inbox.got[0]
+		n := r.inbox.all()[0]
 		require.WithinDuration(t, began.Add(17*time.Second), n.Time, 2*time.Second)
 		require.Regexp(t, `^[a-z0-9.]{18,64}$`, n.Group)
 		a := n.Alerts[0]
@@ -41,7 +41,7 @@ func TestModelUnavailable(t *testing.T) {
 		require.Len(t, r.inbox.lines(), 1)
 		r.calls(10*time.Second, "a-1", "b-1")
 		require.Equal(t, []string{"new warning: model_unavailable/a-1", "resolved warning: -model_unavailable/a-1"}, r.inbox.lines())
-		require.Equal(t, n.Group, r.inbox.got[1].Group)
+		require.Equal(t, n.Group, r.inbox.all()[1].Group)
 		require.Empty(t, r.active())
 		require.Equal(t, a.Fingerprint, r.alerts.History(10)[0].Fingerprint)
 		require.Equal(t, int64(2), r.alerts.Counts().Channels[0].Sent)
@@ -76,7 +76,7 @@ func TestHighFailureRate(t *testing.T) {
 		}
 		step(40)
 		require.Equal(t, []string{"new warning: high_failure_rate/a-1"}, r.inbox.lines())
-		require.InDelta(t, .25, r.inbox.got[0].Alerts[0].Value, .05)
+		require.InDelta(t, .25, r.inbox.all()[0].Alerts[0].Value, .05)
 		r.calls(11*time.Minute, "a-1")
 		require.Equal(t, []string{"resolved warning: -high_failure_rate/a-1"}, r.inbox.lines()[1:])
 	})
@@ -158,7 +158,7 @@ func TestKeyOfSeveral(t *testing.T) {
 		r.run()
 		r.calls(time.Minute, "a-1")
 		require.Equal(t, []string{"new critical: key_refused/a"}, in.lines())
-		require.Equal(t, "provider a: 1 of its keys are refused", in.got[0].Alerts[0].Summary)
+		require.Equal(t, "provider a: 1 of its keys are refused", in.all()[0].Alerts[0].Summary)
 	})
 }
 
@@ -195,7 +195,7 @@ func TestRoutesAndLevels(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		require.Equal(t, []string{"escalated warning: model_unavailable/a-1"}, second.lines())
 		require.Empty(t, third.lines())
-		require.NoError(t, r.alerts.Ack(t.Context(), first.got[0].Alerts[0].Fingerprint, by))
+		require.NoError(t, r.alerts.Ack(t.Context(), first.all()[0].Alerts[0].Fingerprint, by))
 		time.Sleep(20 * time.Minute)
 		require.Empty(t, third.lines(), "it is acknowledged")
 		r.fail("a-1", nil)

@@ -26,8 +26,9 @@ func (a *Alerts) measure(now time.Duration, rules []*rule, known map[string]*fun
 	if a.subjects.renew(a.pool) {
 		a.ask()
 	}
-	r := newReader(a, now, len(a.subjects.models))
-	samples := make([]sample, 0, len(rules)*8)
+	r := a.reader(now)
+	samples := a.samples[:0]
+	defer func() { a.samples = samples }()
 	for _, rule := range rules {
 		if rule.metric == nil && rule.Func == nil {
 			continue

@@ -308,7 +308,7 @@ func (a *Alerts) notification(g *group, route int, v view, repeats bool, now tim
 	}
 	fire := slices.Concat(v.live, v.fresh)
 	order := func(x, y *entry) int {
-		return cmp.Or(cmp.Compare(y.rule.severity, x.rule.severity), cmp.Compare(x.fired, y.fired), cmp.Compare(x.fingerprint, y.fingerprint))
+		return cmp.Or(cmp.Compare(y.rule.severity, x.rule.severity), cmp.Compare(x.fired, y.fired), cmp.Compare(x.key.rule, y.key.rule), cmp.Compare(x.name, y.name))
 	}
 	slices.SortFunc(fire, order)
 	slices.SortFunc(v.over, order)

@@ -60,6 +60,13 @@ func (i *inbox) set(fails error, hangs, panics bool) {
 	i.fails, i.hangs, i.panics = fails, hangs, panics
 }
 
+// all are the notifications.
+func (i *inbox) all() []notify.Notification {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.got)
+}
+
 // lines are the notifications, each as "reason severity: alerts", those over with a -.
 func (i *inbox) lines() (list []string) {
 	i.mu.Lock()

@@ -295,6 +295,7 @@ type judgement struct {
 const slack = 6 * time.Minute
 
 func judge(t *testing.T, list []incident, log *book) (j judgement) {
+	t.Helper()
 	var took []float64
 	for _, i := range list {
 		n, said := 0, []string{}

@@ -25,24 +25,36 @@ type reading struct {
 	down    bool
 	out     bool // by hand
 	judged  bool
-	windows [4]time.Duration
-	stats   [4]resilience.CallStats
+	windows [2]time.Duration
+	stats   [2]resilience.CallStats
 	n       int
 }
 
-func newReader(a *Alerts, now time.Duration, models int) *reader {
-	return &reader{a: a, now: now, read: make(map[*resilience.Model]*reading, models), slab: make([]reading, 0, models)}
+// reader returns a reader for now. The one before is of no more use.
+func (a *Alerts) reader(now time.Duration) *reader {
+	r := &a.read
+	r.a, r.now = a, now
+	if n := len(a.subjects.models); r.read == nil || cap(r.slab) != n {
+		r.read, r.slab = make(map[*resilience.Model]*reading, n), make([]reading, 0, n)
+	}
+	clear(r.read)
+	clear(r.slab)
+	r.slab = r.slab[:0]
+	return r
 }
 
 func (r *reader) of(m *resilience.Model) *reading {
 	if got := r.read[m]; got != nil {
 		return got
 	}
-	if len(r.slab) == cap(r.slab) {
-		r.slab = make([]reading, 0, 64)
+	var got *reading
+	if n := len(r.slab); n < cap(r.slab) {
+		r.slab = r.slab[:n+1]
+		got = &r.slab[n]
+	} else {
+		got = new(reading)
 	}
-	r.slab = append(r.slab, reading{track: r.a.tracks.Of(m)})
-	got := &r.slab[len(r.slab)-1]
+	got.track = r.a.tracks.Of(m)
 	r.read[m] = got
 	return got
 }
