@@ -19,7 +19,7 @@
 // again after a minute, with what is known then. While a channel is slow or dead, nobody
 // else waits, and what happens meanwhile becomes one notification.
 //
-// An alert is inhibited, and not told of, while another explains it: the loss of the
+// An alert is inhibited, and not told of, while another explains it or is about to: the loss of the
 // pool, of a name or of a provider those of its models, a key that is refused what comes
 // of it, and a model's being unavailable its failures. When the other is over, a minute
 // passes first, or the rule's Window where it goes by calls.

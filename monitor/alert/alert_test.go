@@ -17,7 +17,7 @@ import (
 // five minutes of success its end.
 func TestModelUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := build(t, alert.Config{}, infos("a-1", "b-1")).run()
+		r := build(t, alert.Config{}, named("a-1", "b-1")).run()
 		r.calls(20*time.Second, "a-1", "b-1")
 		r.fail("a-1", errDown)
 		began := time.Now()
@@ -29,7 +29,7 @@ func TestModelUnavailable(t *testing.T) {
 		require.WithinDuration(t, began.Add(17*time.Second), n.Time, 2*time.Second)
 		require.Regexp(t, `^[a-z0-9.]{18,64}$`, n.Group)
 		a := n.Alerts[0]
-		require.Equal(t, map[string]string{"model": "a-1", "name": "a-1", "provider": "a"}, a.Labels)
+		require.Equal(t, map[string]string{"model": "a-1", "name": "gpt", "provider": "a"}, a.Labels)
 		require.Regexp(t, `^model a-1: \d+ failures in a row$`, a.Summary)
 		require.Equal(t, "https://github.com/cmmv-hive/resilience/blob/main/docs/runbook.md#model_unavailable", a.Runbook)
 		require.Regexp(t, `^[0-9a-f]{16}$`, a.Fingerprint)
@@ -95,18 +95,18 @@ func TestLoss(t *testing.T) {
 		require.Equal(t, []string{"new warning: model_unavailable/a-1"}, r.inbox.take())
 		r.fail("b-1", errDown)
 		r.calls(25*time.Second, ids...)
-		require.Equal(t, []string{"changed warning: model_unavailable/a-1 model_unavailable/b-1", "new critical: name_lost/gpt"}, r.inbox.take())
+		require.Equal(t, []string{"new critical: name_lost/gpt"}, r.inbox.take())
 		r.fail("c-1", errDown)
 		r.fail("c-2", errDown)
 		r.calls(25*time.Second, ids...)
-		require.Equal(t, []string{"new warning: provider_down/c", "new critical: pool_lost"}, r.inbox.take())
+		require.Equal(t, []string{"new critical: pool_lost"}, r.inbox.take())
 		for _, id := range ids {
 			r.fail(id, nil)
 		}
 		r.calls(10*time.Minute, ids...)
 		require.ElementsMatch(t, []string{
-			"resolved warning: -model_unavailable/a-1 -model_unavailable/b-1", "resolved critical: -name_lost/gpt",
-			"resolved warning: -provider_down/c", "resolved critical: -pool_lost",
+			"resolved warning: -model_unavailable/a-1", "resolved critical: -name_lost/gpt",
+			"resolved critical: -pool_lost",
 		}, r.inbox.take())
 	})
 }
@@ -131,11 +131,11 @@ func TestKeyRefused(t *testing.T) {
 		r.calls(time.Second, ids...)
 		require.Empty(t, r.inbox.take())
 		r.calls(10*time.Second, ids...)
-		require.Equal(t, []string{"new critical: key_refused/a", "new critical: quota_spent/b"}, r.inbox.take())
+		require.Equal(t, []string{"new critical: key_refused/a", "new critical: key_spent/b"}, r.inbox.take())
 		r.fail("a-1", nil)
 		r.fail("b-1", nil)
 		r.calls(3*time.Minute, ids...)
-		require.ElementsMatch(t, []string{"resolved critical: -key_refused/a", "resolved critical: -quota_spent/b"}, r.inbox.take())
+		require.ElementsMatch(t, []string{"resolved critical: -key_refused/a", "resolved critical: -key_spent/b"}, r.inbox.take())
 	})
 }
 
@@ -178,13 +178,11 @@ func TestConfigRefused(t *testing.T) {
 // further level is told when nobody has acknowledged it.
 func TestRoutesAndLevels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		models := infos("a-1", "b-1")
-		models[0].Name, models[1].Name = "gpt", "gpt"
 		first, second, third, pager := &inbox{name: "1"}, &inbox{name: "2"}, &inbox{name: "3"}, &inbox{name: "pager"}
 		r := build(t, alert.Config{Routes: []alert.Route{
 			{Channel: first}, {Channel: second, Level: 1}, {Channel: third, Level: 2},
 			{Channel: pager, Severity: notify.Critical}, {Channel: pager, Match: map[string]string{"provider": "b"}},
-		}}, models).run()
+		}}, named("a-1", "b-1")).run()
 		r.calls(10*time.Second, "a-1", "b-1")
 		r.fail("a-1", errDown)
 		r.keepCalling(34*time.Minute, "a-1", "b-1")

@@ -124,8 +124,8 @@ type Rule struct {
 	Off bool `json:"off,omitempty"`
 }
 
-// An Inhibition keeps alerts of Rules from being told of while one of By fires that
-// has the same labels Same.
+// An Inhibition keeps alerts of Rules from being told of while one of By fires, or is
+// about to, that has the same labels Same.
 type Inhibition struct {
 	By    string   `json:"by"`
 	Rules []string `json:"rules"`

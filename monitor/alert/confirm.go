@@ -14,7 +14,7 @@ import (
 const (
 	confirmAfter = 2 * time.Second // without an attempt
 	confirmFor   = 3 * time.Second // a probe at most
-	confirms     = 6               // for failures in a row
+	confirms     = lostRow - 1     // for failures in a row
 	confirmers   = 2               // at the same time
 )
 

@@ -33,16 +33,16 @@ func DefaultRules() map[string]Rule {
 			Per: "provider", Metric: "down", Op: ">=", Threshold: 1, MinModels: 2, For: 5 * time.Second, KeepFiringFor: 2 * time.Minute,
 		},
 		"name_lost": {
-			Per: "name", Metric: "lost", Op: ">=", Threshold: 1, For: 20 * time.Second, KeepFiringFor: 2 * time.Minute, Severity: "critical",
+			Per: "name", Metric: "lost", Op: ">=", Threshold: 1, For: 12 * time.Second, KeepFiringFor: 2 * time.Minute, Severity: "critical",
 		},
 		"pool_lost": {
-			Per: "pool", Metric: "down", Op: ">=", Threshold: 1, For: 20 * time.Second, KeepFiringFor: 2 * time.Minute, Severity: "critical",
+			Per: "pool", Metric: "down", Op: ">=", Threshold: 1, For: 12 * time.Second, KeepFiringFor: 2 * time.Minute, Severity: "critical",
 		},
 		"key_refused": {
 			Per: "provider", Metric: "keys_refused", Op: ">=", Threshold: 1, KeepFiringFor: 2 * time.Minute, Severity: "critical",
 			Description: "Nothing but a key that works, or the right plan or region, helps.",
 		},
-		"quota_spent": {
+		"key_spent": {
 			Per: "provider", Metric: "keys_spent", Op: ">=", Threshold: 1, KeepFiringFor: 2 * time.Minute, Severity: "critical",
 			Description: "The account with the provider needs money, or a higher limit.",
 		},
@@ -69,11 +69,11 @@ func DefaultRules() map[string]Rule {
 
 // inhibitions are those that there are anyway.
 var inhibitions = []Inhibition{
-	{By: "pool_lost", Rules: []string{"name_lost", "provider_down", "model_unavailable", "high_failure_rate", "breaker_flapping", "degraded"}},
+	{By: "pool_lost", Rules: []string{"name_lost", "provider_down", "model_unavailable", "high_failure_rate", "breaker_flapping", "degraded", budgetBurn, budgetDrain}},
 	{By: "name_lost", Rules: []string{"model_unavailable", "high_failure_rate", "breaker_flapping"}, Same: []string{"name"}},
 	{By: "provider_down", Rules: []string{"model_unavailable", "high_failure_rate", "breaker_flapping"}, Same: []string{"provider"}},
 	{By: "key_refused", Rules: []string{"model_unavailable", "high_failure_rate", "breaker_flapping", "provider_down"}, Same: []string{"provider"}},
-	{By: "quota_spent", Rules: []string{"model_unavailable", "high_failure_rate", "breaker_flapping", "provider_down"}, Same: []string{"provider"}},
+	{By: "key_spent", Rules: []string{"model_unavailable", "high_failure_rate", "breaker_flapping", "provider_down"}, Same: []string{"provider"}},
 	{By: "model_unavailable", Rules: []string{"high_failure_rate", "breaker_flapping", "throttled"}, Same: []string{"model"}},
 	{By: budgetBurn, Rules: []string{budgetDrain}, Same: []string{"objective"}},
 }

@@ -112,6 +112,13 @@ func compare(v float64, op string, limit float64) bool {
 	}
 }
 
+func (s *sample) labels() map[string]string {
+	if s.subject != nil {
+		return s.subject.labels()
+	}
+	return map[string]string{s.per: bound(s.name)}
+}
+
 // broken reports whether a sample breaks its rule, for an alert that fires or not.
 func (s *sample) broken(fires bool) bool {
 	if !s.ok || s.out {
@@ -197,6 +204,7 @@ func (a *Alerts) move(e *entry, s *sample, now time.Duration, draining bool) {
 			}
 			if e.phase == idle {
 				e.phase = pending
+				e.labels = s.labels()
 			}
 			if s.since > e.over {
 				e.since = min(e.since, s.since)
@@ -277,10 +285,7 @@ func (a *Alerts) fire(e *entry, s *sample, now time.Duration) {
 		return
 	}
 	e.starts = a.pool.At(now)
-	e.labels = map[string]string{s.per: bound(s.name)}
-	if s.subject != nil {
-		e.labels = s.subject.labels()
-	}
+	e.labels = s.labels()
 	e.fingerprint = fingerprintOf(e.key.rule, e.labels)
 	e.told, e.done, e.ready, e.inhibited, e.muted = 0, 0, 0, false, false
 	a.join(e)

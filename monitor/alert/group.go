@@ -36,7 +36,7 @@ const again = time.Minute
 // letOut is how long an alert is inhibited after the other is over: a minute, or as long
 // as what is measured may be of that time.
 func (r *rule) letOut() time.Duration {
-	if r.metric != nil && r.metric.calls {
+	if r.Func == nil && (r.metric == nil || r.metric.calls) {
 		return max(r.Window, time.Minute)
 	}
 	return time.Minute
@@ -122,12 +122,26 @@ func (a *Alerts) topLevel() (top int) {
 	return top
 }
 
-// sources say until when, by inhibition and labels, others are inhibited, but for their
-// own time to be let out.
-func (a *Alerts) sources() []map[string]time.Duration {
-	list := make([]map[string]time.Duration, len(a.inhibit))
+// A source is what inhibits others by a label: an alert that fires or is about to.
+type source struct {
+	until time.Duration // forever while it fires; while it is pending, when it does
+	over  time.Duration // when it ended, 0 if it did not lately
+}
+
+// sources are those of each inhibition, by what they have in common with what they
+// inhibit.
+func (a *Alerts) sources() []map[string]source {
+	list := make([]map[string]source, len(a.inhibit))
 	for _, e := range a.entries {
-		if e.phase != firing && e.over == 0 {
+		got := source{over: e.over}
+		switch e.phase {
+		case firing:
+			got.until = forever
+		case pending:
+			got.until = e.since + e.rule.For + gap
+		case idle, ended:
+		}
+		if got == (source{}) {
 			continue
 		}
 		for i, in := range a.inhibit {
@@ -139,13 +153,10 @@ func (a *Alerts) sources() []map[string]time.Duration {
 				continue
 			}
 			if list[i] == nil {
-				list[i] = map[string]time.Duration{}
+				list[i] = map[string]source{}
 			}
-			until := e.over
-			if e.phase == firing {
-				until = forever
-			}
-			list[i][of] = max(list[i][of], until)
+			was := list[i][of]
+			list[i][of] = source{max(was.until, got.until), max(was.over, got.over)}
 		}
 	}
 	return list
@@ -164,7 +175,7 @@ func same(labels []string, e *entry) (of string, ok bool) {
 }
 
 // inhibited returns until when e is, 0 if it is not, and forever while the other fires.
-func (a *Alerts) inhibited(sources []map[string]time.Duration, e *entry) (until time.Duration) {
+func (a *Alerts) inhibited(sources []map[string]source, e *entry) (until time.Duration) {
 	for i, in := range a.inhibit {
 		if len(sources[i]) == 0 || !slices.Contains(in.Rules, e.key.rule) {
 			continue
@@ -173,12 +184,10 @@ func (a *Alerts) inhibited(sources []map[string]time.Duration, e *entry) (until 
 		if !ok {
 			continue
 		}
-		switch over := sources[i][of]; over {
-		case 0:
-		case forever:
-			return forever
-		default:
-			until = max(until, over+e.rule.letOut())
+		by := sources[i][of]
+		until = max(until, by.until)
+		if by.over != 0 {
+			until = max(until, by.over+e.rule.letOut())
 		}
 	}
 	return until

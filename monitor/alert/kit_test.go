@@ -123,6 +123,15 @@ func infos(ids ...string) (list []resilience.ModelInfo) {
 	return list
 }
 
+// named are models that are deployments of one.
+func named(ids ...string) []resilience.ModelInfo {
+	list := infos(ids...)
+	for i := range list {
+		list[i].Name = "gpt"
+	}
+	return list
+}
+
 // build makes a pool with cfg whose only channel, if there are no routes, is an inbox
 // that gets all.
 func build(t *testing.T, cfg alert.Config, models []resilience.ModelInfo, features ...resilience.Feature) *rig {

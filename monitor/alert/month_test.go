@@ -94,7 +94,13 @@ func (i incident) outage() bool {
 	return !i.flaps && (i.mode == modeErrors || i.mode == modeHang || i.mode == modeKey) && i.until-i.from >= time.Minute
 }
 
-const fakes = 8
+const (
+	fakes = 8
+
+	blip       = "blip"
+	nameOutage = "outage of a name"
+	poolOutage = "outage of all"
+)
 
 // The models: four providers of two, in two regions, and each name at two providers.
 func fakeInfos() (list []resilience.ModelInfo) {
@@ -116,7 +122,7 @@ func incidentsOf(seed uint64, lasts, apart time.Duration) (list []incident) {
 	for at := between(10*time.Minute, 20*time.Minute); at < lasts-time.Hour; at += between(apart/2, apart*3/2) {
 		one, dur := draw.IntN(fakes), between(time.Minute, 15*time.Minute)
 		i := incident{from: at, models: []int{one}}
-		switch draw.IntN(12) {
+		switch draw.IntN(14) {
 		case 0, 1:
 			i.kind, i.mode = "outage", modeErrors
 		case 2:
@@ -133,8 +139,14 @@ func incidentsOf(seed uint64, lasts, apart time.Duration) (list []incident) {
 			i.kind, i.mode, i.flaps, dur = "flapping", modeErrors, true, between(5*time.Minute, 15*time.Minute)
 		case 8:
 			i.kind, i.mode = "dead key", modeKey
+		case 9:
+			i.kind, i.mode, i.models = nameOutage, modeErrors, []int{one, (one + 4) % fakes}
+		case 10:
+			i.kind, i.mode, i.models = poolOutage, modeErrors, []int{0, 1, 2, 3, 4, 5, 6, 7}
+		case 11:
+			i.kind, i.mode, i.models, dur = blip, modeErrors, []int{one, (one + 4) % fakes}, between(time.Second, 6*time.Second)
 		default:
-			i.kind, i.mode, dur = "blip", modeErrors, between(time.Second, 6*time.Second)
+			i.kind, i.mode, dur = blip, modeErrors, between(time.Second, 6*time.Second)
 		}
 		at += dur
 		i.until = at
@@ -198,7 +210,7 @@ func (x *told) about(i incident) bool {
 			}
 		}
 	}
-	return len(x.Labels) == 0
+	return len(x.Labels) == 0 || x.Labels["objective"] != "" && (i.kind == nameOutage || i.kind == poolOutage)
 }
 
 // TestSimulatedMonth lets incidents befall a pool with all that heals and judges what
@@ -308,7 +320,7 @@ func judge(t *testing.T, list []incident, log *book) (j judgement) {
 		if j.worst = max(j.worst, n); n > 2 {
 			t.Logf("%v: %s", i, strings.Join(said, ", "))
 		}
-		if i.kind == "blip" {
+		if i.kind == blip {
 			j.blips++
 		}
 		if !i.outage() {
@@ -338,7 +350,7 @@ func judge(t *testing.T, list []incident, log *book) (j judgement) {
 			t.Logf("%d ends: %s %v at %v", x.ends, x.Rule, x.Labels, x.at)
 		}
 		because := slices.ContainsFunc(list, func(i incident) bool {
-			return i.kind != "blip" && x.about(i) && x.at >= i.from && x.at <= i.until+slack
+			return i.kind != blip && x.about(i) && x.at >= i.from && x.at <= i.until+slack
 		})
 		if !because {
 			j.strays++
@@ -346,7 +358,9 @@ func judge(t *testing.T, list []incident, log *book) (j judgement) {
 		}
 		if x.Severity == notify.Critical {
 			j.pages++
-			if !slices.ContainsFunc(list, func(i incident) bool { return i.mode == modeKey && x.about(i) && x.at >= i.from && x.at <= i.until }) {
+			if !slices.ContainsFunc(list, func(i incident) bool {
+				return (i.mode == modeKey || i.kind == nameOutage || i.kind == poolOutage) && x.about(i) && x.at >= i.from && x.at <= i.until
+			}) {
 				j.wrongPages++
 				t.Logf("a page: %s %v at %v", x.Rule, x.Labels, x.at)
 			}

@@ -219,7 +219,8 @@ func (a *Alerts) restored(k key, one *savedAlert, now time.Duration) *entry {
 // restore takes in what was counted so long ago.
 func (o *objective) restore(s savedSL, now, passed time.Duration) {
 	o.turn(now)
-	o.began = min(o.began, now-passed-s.Age)
+	passed = min(passed, longest)
+	o.began = min(o.began, now-passed-min(s.Age, longest))
 	last, shift := int(now/coarseBucket), int(passed/coarseBucket)
 	for _, b := range s.Buckets {
 		age := int(b[0]) + shift
@@ -238,6 +239,9 @@ func (o *objective) restore(s savedSL, now, passed time.Duration) {
 		}
 	}
 }
+
+// longest is more than any window.
+const longest = 1000 * time.Hour
 
 func add32(x, y uint32) uint32 { return uint32(min(uint64(x)+uint64(y), 1<<31)) }
 
@@ -292,7 +296,7 @@ func (s *savedAlert) problem() string {
 		return "has text that alerts do not have"
 	case s.Starts.IsZero() || !s.Ends.IsZero() && s.Ends.Before(s.Starts):
 		return "ends before it starts"
-	case s.Flaps < 0 || s.Level < 0 || s.Climbs < 0 || len(s.Told) > maxRoutes || len(s.Done) > maxRoutes:
+	case s.Flaps < 0 || s.Level < 0 || s.Climbs < 0 || s.Climbs > longest || len(s.Told) > maxRoutes || len(s.Done) > maxRoutes:
 		return "counts what cannot be"
 	case len(s.Group) > 200 || !idLike(s.ID):
 		return "is of a group that cannot be"

@@ -71,7 +71,7 @@ func TestRestart(t *testing.T) {
 func TestRestartWithoutCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := &inbox{name: "in"}
-		r := build(t, alert.Config{Routes: []alert.Route{{Channel: in}}}, infos("a-1", "b-1"))
+		r := build(t, alert.Config{Routes: []alert.Route{{Channel: in}}}, named("a-1", "b-1"))
 		r.run()
 		r.calls(10*time.Second, "b-1")
 		r.fail("a-1", errDown)
@@ -79,7 +79,7 @@ func TestRestartWithoutCalls(t *testing.T) {
 		require.Equal(t, []string{"new warning: model_unavailable/a-1"}, in.take())
 		r.stop()
 		saved := r.alerts.Snapshot()
-		r = build(t, alert.Config{Routes: []alert.Route{{Channel: in}}}, infos("a-1", "b-1"))
+		r = build(t, alert.Config{Routes: []alert.Route{{Channel: in}}}, named("a-1", "b-1"))
 		require.NoError(t, r.alerts.Restore(saved))
 		r.run()
 		r.calls(9*time.Minute, "b-1")
