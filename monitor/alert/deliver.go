@@ -20,6 +20,7 @@ const queued = 64
 type route struct {
 	Route
 
+	name     string
 	severity notify.Severity
 	queue    chan post
 
@@ -27,7 +28,7 @@ type route struct {
 }
 
 func newRoute(r Route) *route {
-	return &route{Route: r, severity: cmp.Or(r.Severity, notify.Warning), queue: make(chan post, queued)}
+	return &route{Route: r, name: bound(r.Channel.Name()), severity: cmp.Or(r.Severity, notify.Warning), queue: make(chan post, queued)}
 }
 
 // A post is a notification on its way. Of a group there is one at a time for each
@@ -90,7 +91,7 @@ func (a *Alerts) delivered(ctx context.Context, number int, p post, err error) {
 		r.sent.Add(1)
 	case ctx.Err() == nil:
 		r.failed.Add(1)
-		a.pool.Log().WarnContext(ctx, "a notification failed", "channel", bound(r.Channel.Name()), "group", p.n.Group, "reason", p.n.Reason.String())
+		a.pool.Log().WarnContext(ctx, "a notification failed", "channel", r.name, "group", p.n.Group, "reason", p.n.Reason.String())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -59,7 +59,7 @@ type savedSL struct {
 }
 
 // routeKey names a route for the next process, whatever the order is there.
-func routeKey(r *route) string { return bound(r.Channel.Name()) + "@" + strconv.Itoa(r.Level) }
+func routeKey(r *route) string { return r.name + "@" + strconv.Itoa(r.Level) }
 
 // Snapshot returns what is to outlive the process, for [Alerts.Restore]: to be written
 // to a file every minute, and after [resilience.Pool.Run] has returned. What is on its

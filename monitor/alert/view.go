@@ -74,7 +74,7 @@ func (a *Alerts) Counts() Counts {
 	var channels []Channel
 	for _, r := range a.routes {
 		channels = append(channels, Channel{
-			Name: bound(r.Channel.Name()), Sent: r.sent.Load(), Failed: r.failed.Load(), Postponed: r.postponed.Load(), Waiting: len(r.queue),
+			Name: r.name, Sent: r.sent.Load(), Failed: r.failed.Load(), Postponed: r.postponed.Load(), Waiting: len(r.queue),
 		})
 	}
 	a.mu.Lock()
