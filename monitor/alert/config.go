@@ -86,7 +86,8 @@ type Rule struct {
 	// the pool. A model without a provider is a provider of its own.
 	Per string `json:"per" default:"model" oneof:"model name provider pool"`
 
-	// Only restricts the rule to models, names or providers, as Per says.
+	// Only restricts the rule to models, by ID, names or providers, as Per says. The
+	// pool's log says which of them there is not.
 	Only []string `json:"only,omitempty"`
 
 	// Op compares what is measured with Threshold. Clear is where an alert that fires

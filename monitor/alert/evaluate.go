@@ -25,6 +25,7 @@ type sample struct {
 func (a *Alerts) measure(now time.Duration, rules []*rule, known map[string]*functionCall) []sample {
 	if a.subjects.renew(a.pool) {
 		a.ask()
+		a.warn(rules)
 	}
 	r := a.reader(now)
 	samples := a.samples[:0]
@@ -80,6 +81,17 @@ func (a *Alerts) measure(now time.Duration, rules []*rule, known map[string]*fun
 
 func (r *rule) concerns(name string) bool {
 	return len(r.Only) == 0 || slices.Contains(r.Only, name)
+}
+
+// warn says which rules are restricted to what there is not.
+func (a *Alerts) warn(rules []*rule) {
+	for _, r := range rules {
+		for _, name := range r.Only {
+			if !slices.ContainsFunc(a.subjects.of[r.Per], func(s Subject) bool { return s.Name == name }) {
+				a.pool.Log().Warn("a rule is restricted to what the pool does not have", "rule", r.name, r.Per, bound(name))
+			}
+		}
+	}
 }
 
 // ask makes room for when calls for a name fail.
@@ -155,7 +167,12 @@ func (a *Alerts) apply(now time.Duration, samples []sample) {
 				continue
 			}
 		}
-		e.seen, e.rule = a.step, s.rule
+		if e.seen = a.step; e.rule != s.rule { // a reload made it anew
+			e.rule = s.rule
+			if e.phase == firing {
+				a.concern(e)
+			}
+		}
 		a.move(e, s, now, draining)
 	}
 	for k, e := range a.entries {
