@@ -161,7 +161,7 @@ func (a *Alerts) set(cfg Config) {
 	named := DefaultRules()
 	maps.Copy(named, cfg.Rules)
 	for _, name := range own {
-		named[name] = Rule{Per: "pool", KeepFiringFor: 5 * time.Minute, Severity: "warning"}
+		named[name] = Rule{Per: "pool", KeepFiringFor: 5 * time.Minute, Window: longestShort(name)}
 	}
 	burn := named[budgetBurn]
 	burn.Severity = "critical"

@@ -42,6 +42,16 @@ var pairs = [...]struct {
 	{72 * time.Hour, 6 * time.Hour, 0.10, budgetDrain},
 }
 
+// longestShort is for how long failures that are over may keep a rule broken.
+func longestShort(rule string) (longest time.Duration) {
+	for _, p := range pairs {
+		if p.rule == rule {
+			longest = max(longest, p.short)
+		}
+	}
+	return longest
+}
+
 const (
 	fineBucket   = 10 * time.Second
 	fineBuckets  = 360 // an hour
