@@ -57,6 +57,10 @@ var registry = []mutant{
 	{"recovery-leaves-a-ramp-behind", "recovery", "a model on its way back stays at a tenth when Run ends", "TestRunThatStops"},
 	{"recovery-tries-all-at-once", "recovery", "a thousand models come back at the same instant", "TestFewAtOnce"},
 
+	{"alert-believes-a-dead-channel", "monitor/alert", "what a channel refused counts as told", "TestChannels"},
+	{"alert-counts-time-that-nobody-watched", "monitor/alert", "what was about to fire when Run ended fires as it begins", "TestRunStopsAndStarts"},
+	{"alert-tells-an-end-again", "monitor/alert", "each evaluation tells that an alert is over", "TestModelUnavailable"},
+
 	{"tally-absent-voters-shrink-the-whole", "bipadapter", "two of five are a majority of those who came", "TestCount"},
 	{"tally-liars-decide", "bipadapter", "a decision stands that liars could have made", "TestCount"},
 	{"tally-two-ballots-of-one-voter", "bipadapter", "a voter who says yes and no is believed", "TestOneVoterOneBallot"},

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/monitor/notify"
 )
 
@@ -95,7 +96,7 @@ func (a *Alerts) delivered(ctx context.Context, number int, p post, err error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.delivery(number, p, err == nil, ctx.Err() != nil)
+	a.delivery(number, p, err == nil || mutants.On("alert-believes-a-dead-channel"), ctx.Err() != nil)
 	a.stir()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/cmmv-hive/resilience/internal/mutants"
 	"github.com/cmmv-hive/resilience/monitor/notify"
 )
 
@@ -297,7 +298,9 @@ func (a *Alerts) post(g *group, route int, v view, repeats bool, now time.Durati
 		e.done &^= bit
 	}
 	for _, e := range v.over {
-		e.done |= bit
+		if !mutants.On("alert-tells-an-end-again") {
+			e.done |= bit
+		}
 	}
 }
 
