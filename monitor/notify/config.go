@@ -1,0 +1,75 @@
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/settings"
+)
+
+const section = "notify"
+
+// Config configures an [Outbox]. A zero field means the default that is named
+// beside it.
+type Config struct {
+	// Channels are where notifications go. Their names differ.
+	Channels []Channel `json:"-"`
+
+	// Queue is how many groups wait for each channel.
+	Queue int `json:"queue" default:"64" max:"10000" off:"no"`
+
+	// Timeout bounds a try.
+	Timeout time.Duration `json:"timeout" default:"10s" min:"10ms" max:"10m" off:"no"`
+
+	// Backoff is the time to the second try. It doubles with each further one up to
+	// MaxBackoff, and up to half of it is taken away at random. A channel that says
+	// how long to wait is waited for, an hour at most.
+	Backoff    time.Duration `json:"backoff" default:"1s" min:"1ms" max:"1h" off:"no"`
+	MaxBackoff time.Duration `json:"maxBackoff" default:"1m" min:"1ms" max:"1h" off:"no"`
+
+	// Keep is how long a notification is tried for.
+	Keep time.Duration `json:"keep" default:"1h" min:"1s" max:"168h" off:"no"`
+
+	// Flush is how long Run goes on when it is told to stop, while something waits
+	// that has not failed yet.
+	Flush time.Duration `json:"flush" default:"3s" max:"1m"`
+
+	// Records is how many deliveries are remembered.
+	Records int `json:"records" default:"256" max:"100000"`
+
+	// Seed makes the backoff repeatable; by chance.
+	Seed uint64 `json:"-"`
+}
+
+func (c Config) check() error {
+	problems := settings.Check(section, c)
+	names := map[string]bool{}
+	for i, ch := range c.Channels {
+		path := fmt.Sprintf("%s.channels[%d]", section, i)
+		switch {
+		case ch == nil:
+			problems = append(problems, settings.Problem{Path: path, Problem: "is nil"})
+		case !plainName(ch.Name()):
+			problems = append(problems, settings.Problem{Path: path, Problem: "has a name that is not 1 to 64 letters, digits and -_."})
+		case names[ch.Name()]:
+			problems = append(problems, settings.Problem{Path: path, Problem: ch.Name() + " is the name of another channel"})
+		default:
+			names[ch.Name()] = true
+		}
+	}
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
+	}
+	return errors.Join(errs...)
+}
+
+func plainName(s string) bool {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)
+	}
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) })
+}
