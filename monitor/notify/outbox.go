@@ -49,7 +49,7 @@ func NewOutbox(cfg Config) (*Outbox, error) {
 	}
 	settings.Fill(&cfg)
 	seed := cmp.Or(cfg.Seed, rand.Uint64())
-	o := &Outbox{cfg: cfg, lanes: map[string]*lane{}, rng: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // jitter need not be secret
+	o := &Outbox{cfg: cfg, lanes: map[string]*lane{}, rng: rand.New(rand.NewPCG(seed, seed))}
 	for _, c := range cfg.Channels {
 		l := newLane(o, c)
 		o.lanes[l.name] = l

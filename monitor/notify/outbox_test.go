@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +53,13 @@ func (f *fake) Notify(ctx context.Context, n notify.Notification) error {
 	defer f.mu.Unlock()
 	f.got = append(f.got, n.Group+" "+n.Reason.String())
 	return nil
+}
+
+// delivered returns what was taken, "group reason".
+func (f *fake) delivered() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.got)
 }
 
 func note(group string, why notify.Reason) notify.Notification {
@@ -140,10 +148,10 @@ func TestOutboxIsolates(t *testing.T) {
 				require.NoError(t, o.Send("bad", note("g", notify.New)))
 				require.NoError(t, o.Send("good", note("g", notify.New)))
 				synctest.Wait()
-				require.Len(t, good.got, 1)
-				require.Empty(t, bad.got)
+				require.Len(t, good.delivered(), 1)
+				require.Empty(t, bad.delivered())
 				time.Sleep(time.Minute)
-				require.Len(t, bad.got, 1)
+				require.Len(t, bad.delivered(), 1)
 				stop()
 				for _, r := range o.Records() {
 					require.NotContains(t, r.Error, "secret")
