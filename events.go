@@ -31,13 +31,14 @@ const (
 	EventHealth                        // a model's health changed
 	EventRecovery                      // a step was taken to bring a model back
 	EventDegrade                       // the level of degradation changed
+	EventRound                         // a vote was opened, or is over
 )
 
-const eventKinds = int(EventDegrade) + 1
+const eventKinds = int(EventRound) + 1
 
 // String returns the kind's name.
 func (k EventKind) String() string {
-	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic", "budget", "health", "recovery", "degrade"}
+	names := [eventKinds]string{"", "attempt", "call", "retry", "fallback", "hedge", "rescue", "hold", "release", "breaker", "reject", "control", "config", "warning", "panic", "budget", "health", "recovery", "degrade", "round"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -62,6 +63,8 @@ type Event struct {
 	Reason   string
 	Would    bool // it would have happened, but for ObserveOnly
 	Faulted  bool // of an attempt or a call: it was made to go wrong on purpose
+
+	Disagreement float64 // of the ballots that count, when a vote is over: 0 if all agree, 1 if no two do
 
 	ctx context.Context
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // A Ballot is what a voter's answer amounts to.
@@ -56,6 +57,27 @@ func ReadBallot(answer []byte) (Ballot, error) {
 		return Ballot{}, errors.New("ballot: neither choice nor score")
 	}
 	return b, nil
+}
+
+// check returns why no answer could be read as b.
+func (b *Ballot) check() error {
+	for _, t := range []struct {
+		name, text string
+		most       int
+	}{{"choice", b.Choice, maxOption}, {"reason", b.Reason, maxReason}, {"veto", b.Veto, maxReason}, {"nonce", b.Nonce, 2 * nonceSize}} {
+		if !utf8.ValidString(t.text) || utf8.RuneCountInString(t.text) > t.most {
+			return fmt.Errorf("ballot: %s: want at most %d characters of UTF-8", t.name, t.most)
+		}
+	}
+	switch {
+	case !(b.Score >= 0 && b.Score <= 10):
+		return errors.New("ballot: score: want a number from 0 to 10")
+	case !(b.Confidence >= 0 && b.Confidence <= 1):
+		return errors.New("ballot: confidence: want a number from 0 to 1")
+	case len(b.Signature) > maxSignature:
+		return fmt.Errorf("ballot: signature: want at most %d bytes", maxSignature)
+	}
+	return nil
 }
 
 func (b *Ballot) set(m member) (err error) {

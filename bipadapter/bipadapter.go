@@ -50,8 +50,9 @@ type Adapter[Req, Resp any] struct {
 	mu          sync.Mutex
 	interrupted []*round // by the end of a former process
 	reviews     []Due
-	weighed     []Voter   // with weights other than the configuration's
-	emergency   time.Time // the latest end of one that was declared
+	under       map[string]bool // rounds, until whoever has them held is told
+	learned     *Learned        // weights other than the configuration's
+	emergency   time.Time       // the latest end of one that was declared
 }
 
 // New returns an adapter that reads ballots from answers with judge, or with
@@ -60,7 +61,8 @@ type Adapter[Req, Resp any] struct {
 //
 // Rounds that the journal or the log say were interrupted, and whose deadline has
 // passed, are counted as they stand, or aborted if nothing is left of them; the others
-// go on with the next vote on the same.
+// go on with the next vote on the same: the same operation, request, rule and voters.
+// If the process ended between the decision and its return, that vote returns it.
 func New[Req, Resp any](
 	client *resilience.Client[Req, Resp], judge func(Resp) (Ballot, error), cfg Config, hooks ...Hooks[Req, Resp],
 ) (*Adapter[Req, Resp], error) {
@@ -74,9 +76,17 @@ func New[Req, Resp any](
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter[Req, Resp]{setup: s, client: client, judge: judge}
+	a := &Adapter[Req, Resp]{setup: s, client: client, judge: judge, under: map[string]bool{}}
 	if len(hooks) > 0 {
 		a.hooks = hooks[0]
+	}
+	for i, v := range s.cfg.Voters {
+		if !slices.ContainsFunc(client.Models(), func(m *resilience.Model) bool { return m.ID() == v.Model }) {
+			err = errors.Join(err, &resilience.ConfigError{Path: fmt.Sprintf("bipadapter.voters[%d].model", i), Problem: clip(v.Model) + " is no model of the client"})
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if judge == nil {
 		a.cfg.Judge = ballotJudge
@@ -89,11 +99,13 @@ func New[Req, Resp any](
 	return a, nil
 }
 
-// Close lets go of the journal. The log is its owner's to close.
+// Close lets go of the journal. Rounds under way can resume, and no other begins. The
+// log is its owner's to close.
 func (a *Adapter[Req, Resp]) Close() error {
 	if a.journal == nil {
 		return nil
 	}
+	_ = a.tidy() // a journal that failed, or is closed, has said so before
 	return a.journal.Close()
 }
 

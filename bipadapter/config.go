@@ -22,7 +22,8 @@ type Config struct {
 	Voters []Voter `json:"voters"` // all models of the client when a round begins, as generals
 	Rule   Rule    `json:"rule"`   // Preset("BIP-06")
 
-	// Deadline is how long a round takes at most. What has come by then is counted.
+	// Deadline is how long a round takes at most, or less if the context has a sooner
+	// one. What has come by then is counted.
 	Deadline time.Duration `json:"deadline" default:"2m" min:"10ms" max:"24h" off:"no"`
 
 	// Early asks voters in a random order, and no more of them than it takes: once
@@ -46,8 +47,9 @@ type Config struct {
 	// keeps answers and salts shows them.
 	Sealed bool `json:"sealed"`
 
-	// Journal is a file from which rounds resume that were interrupted by the end of
-	// the process, of this adapter alone; none.
+	// Journal is a file, of this adapter alone, from which rounds resume that the end
+	// of the process has interrupted, and in which reviews that are due outlive it;
+	// none. It is kept small.
 	Journal string `json:"journal,omitempty"`
 
 	// Log is where records are kept; nil keeps none. Where it or the journal cannot
@@ -74,14 +76,26 @@ func newSetup(cfg Config) (*setup, error) {
 	}
 	settings.Fill(&cfg)
 	errs = append(errs, cfg.Rule.Check())
+	for _, name := range []struct{ field, text string }{{"operator", cfg.Operator}, {"judge", cfg.Judge}} {
+		if !plain(name.text) {
+			errs = append(errs, &resilience.ConfigError{Path: "bipadapter." + name.field, Problem: "want a name, printable text of at most 128 bytes"})
+		}
+	}
+	cfg.Rule, cfg.Types = cfg.Rule.clone(), maps.Clone(cfg.Types)
 	for _, t := range slices.Sorted(maps.Keys(cfg.Types)) {
 		if _, ok := manners[t]; !ok {
 			errs = append(errs, &resilience.ConfigError{Path: "bipadapter.types." + clip(string(t)), Problem: "is no type of operation"})
 		}
-		if r := cfg.Types[t].Rule; r != nil {
-			if err := r.Check(); err != nil {
+		if p := cfg.Types[t].Priority; p != nil && (*p < resilience.Low || *p > resilience.Critical) {
+			errs = append(errs, &resilience.ConfigError{Path: "bipadapter.types." + clip(string(t)) + ".priority", Problem: "is none; want low, normal, high or critical"})
+		}
+		if c := cfg.Types[t]; c.Rule != nil {
+			if err := c.Rule.Check(); err != nil {
 				errs = append(errs, fmt.Errorf("bipadapter.types.%s: %w", t, err))
 			}
+			rule := c.Rule.clone()
+			c.Rule = &rule
+			cfg.Types[t] = c
 		}
 	}
 	voters, err := Collapse(cfg.Voters)

@@ -44,8 +44,8 @@ func TestCrasher(t *testing.T) {
 
 // TestCrash kills a process in the middle of rounds, and starts it again until it has
 // decided: 20 rounds by default, and 200 with -long. What is decided is what all five
-// voters said, nobody's ballot is lost or counted twice, and all that the log has
-// verifies.
+// voters said, nobody's ballot is lost or counted twice, whoever asks again hears of it,
+// and all that the log has verifies.
 func TestCrash(t *testing.T) {
 	if testing.Short() {
 		t.Skip("processes share two cores with the race detector's")
@@ -55,7 +55,7 @@ func TestCrash(t *testing.T) {
 		rounds = 200
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	kills, resumed, aborted, unheard := 0, 0, 0, 0
+	kills, resumed, aborted := 0, 0, 0
 	for n := range rounds {
 		dir := t.TempDir()
 		var told string
@@ -101,18 +101,13 @@ func TestCrash(t *testing.T) {
 				resumed++
 			}
 		}
-		for _, r := range records[:len(records)-1] {
-			if r.Closing.Outcome == bipadapter.Aborted { // begun in the log, and killed before the journal had it
-				aborted++
-				continue
-			}
-			require.Equal(t, bipadapter.Approved, r.Closing.Outcome)
-			require.Equal(t, 5, r.Closing.Ballots)
-			unheard++ // killed between the last write and the line that says so
+		for _, r := range records[:len(records)-1] { // begun in the log, and killed before the journal had it
+			require.Equal(t, bipadapter.Aborted, r.Closing.Outcome, "what was decided is what the next vote returns")
+			aborted++
 		}
 	}
-	t.Logf("published: processes that are killed in the middle of a round: measured %d of %d rounds right, after %d kills, %d voters asked again, %d rounds aborted before anybody was asked, %d decided and logged before anybody heard, reference none, target all",
-		rounds, rounds, kills, resumed, aborted, unheard)
+	t.Logf("published: processes that are killed in the middle of a round: measured %d of %d rounds right, after %d kills, %d voters asked again, %d rounds aborted before anybody was asked, none decided that nobody hears of, reference none, target all",
+		rounds, rounds, kills, resumed, aborted)
 	require.Greater(t, kills, rounds/2)
 	require.Positive(t, resumed)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cmmv-hive/resilience"
 )
@@ -17,6 +18,8 @@ const (
 	reviewWithin     = 7 * 24 * time.Hour
 	reviews          = "reviews" // what the journal has them under
 )
+
+var errOver = errors.New("bipadapter: the emergency has ended, as it was declared to")
 
 // A Due is a review that an emergency has opened.
 type Due struct {
@@ -35,7 +38,9 @@ type Due struct {
 // as ever. Where there is none, or nothing is decided, op runs on any one model at
 // Critical priority, with held models as a last resort, and Result.Value is for those
 // who declared it to act on. A review is due within 7 days; see [Status]. It is over
-// with an operation of type Review on the same BIP that succeeds.
+// with an operation of type Review on the same BIP that succeeds, or is decided if it is
+// voted on. The same people may have further operations run for the same reason until the
+// emergency ends; that is one review.
 func (a *Adapter[Req, Resp]) Emergency(ctx context.Context, op Operation, req Req, d Declaration) (Result[Resp], error) {
 	err := op.check()
 	if err == nil {
@@ -44,17 +49,10 @@ func (a *Adapter[Req, Resp]) Emergency(ctx context.Context, op Operation, req Re
 	if err != nil {
 		return Result[Resp]{}, err
 	}
-	due := Due{op.BIP, d.Actors, d.Reason, a.wall().UTC(), a.wall().UTC().Add(reviewWithin)}
-	if err := a.keep(reviews, "review", due); err != nil {
+	if err := a.open(op, d); err != nil {
 		return Result[Resp]{}, fmt.Errorf("bipadapter: no emergency without its review: %w", err)
 	}
-	a.mu.Lock()
-	a.reviews = append(a.reviews, due)
-	if d.Until.After(a.emergency) {
-		a.emergency = d.Until
-	}
-	a.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, d.Until.Sub(a.wall()))
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Until.Sub(a.wall()), errOver)
 	defer cancel()
 	var res Result[Resp]
 	if rule, votes := a.rule(op.Type); votes && rule.Emergency > 0 {
@@ -71,7 +69,34 @@ func (a *Adapter[Req, Resp]) Emergency(ctx context.Context, op Operation, req Re
 	opts := a.options(op)
 	opts.Priority = resilience.Critical
 	res.Value, res.Report, err = a.client.Do(ctx, req, opts)
+	if err != nil && errors.Is(context.Cause(ctx), errOver) {
+		err = fmt.Errorf("%w: %w", errOver, err)
+	}
 	return res, err
+}
+
+// open has an emergency last, and its review be due, once for each that is declared.
+func (a *Adapter[Req, Resp]) open(op Operation, d Declaration) error {
+	now := a.wall().UTC()
+	due := Due{op.BIP, slices.Clone(d.Actors), d.Reason, now, now.Add(reviewWithin)}
+	a.mu.Lock()
+	if d.Until.After(a.emergency) {
+		a.emergency = d.Until
+	}
+	known := slices.ContainsFunc(a.reviews, func(other Due) bool {
+		return spelling(other.BIP) == spelling(due.BIP) && other.Reason == due.Reason && slices.Equal(other.Actors, due.Actors)
+	})
+	a.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := a.keep(reviews, "review", due); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reviews = append(a.reviews, due)
+	return nil
 }
 
 // declared returns why d is no declaration of an emergency.
@@ -94,6 +119,8 @@ func (a *Adapter[Req, Resp]) declared(ctx context.Context, op Operation, d Decla
 		return fail("actors", "want two persons, or one with the token of a quorum")
 	case strings.TrimSpace(d.Reason) == "":
 		return fail("reason", "is missing")
+	case !utf8.ValidString(d.Reason) || utf8.RuneCountInString(d.Reason) > maxReason:
+		return fail("reason", fmt.Sprintf("want at most %d characters of UTF-8", maxReason))
 	case left <= 0:
 		return fail("until", "has passed")
 	case left > longestEmergency:
@@ -113,7 +140,7 @@ func (a *Adapter[Req, Resp]) declared(ctx context.Context, op Operation, d Decla
 // reviewed ends the reviews that are due of a BIP.
 func (a *Adapter[Req, Resp]) reviewed(bip string) error {
 	a.mu.Lock()
-	left := slices.DeleteFunc(slices.Clone(a.reviews), func(d Due) bool { return d.BIP == bip })
+	left := slices.DeleteFunc(slices.Clone(a.reviews), func(d Due) bool { return spelling(d.BIP) == spelling(bip) })
 	changed := len(left) < len(a.reviews)
 	a.mu.Unlock()
 	if !changed {
@@ -124,7 +151,7 @@ func (a *Adapter[Req, Resp]) reviewed(bip string) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.reviews = slices.DeleteFunc(a.reviews, func(d Due) bool { return d.BIP == bip })
+	a.reviews = slices.DeleteFunc(a.reviews, func(d Due) bool { return spelling(d.BIP) == spelling(bip) })
 	return nil
 }
 
@@ -134,7 +161,7 @@ func (a *Adapter[Req, Resp]) replayReview(data []byte) error {
 		return err
 	}
 	if len(due.Actors) == 0 {
-		a.reviews = slices.DeleteFunc(a.reviews, func(d Due) bool { return d.BIP == due.BIP })
+		a.reviews = slices.DeleteFunc(a.reviews, func(d Due) bool { return spelling(d.BIP) == spelling(due.BIP) })
 		return nil
 	}
 	a.reviews = append(a.reviews, due)

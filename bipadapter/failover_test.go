@@ -67,6 +67,7 @@ func TestFailoverDuringAVote(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			n := 4 + r.IntN(6)
 			var infos []resilience.ModelInfo
+			var voters []bipadapter.Voter // by ID, as all share a name
 			var mu sync.Mutex
 			fate, option, tries := map[string]int{}, map[string]string{}, map[string]int{}
 			heard := map[string][]string{}
@@ -74,6 +75,7 @@ func TestFailoverDuringAVote(t *testing.T) {
 			for i := range n {
 				id := fmt.Sprint("m", i)
 				infos = append(infos, resilience.ModelInfo{ID: id, Name: "all", Provider: fmt.Sprint("p", i%3)})
+				voters = append(voters, bipadapter.Voter{Model: id})
 				fate[id] = max(0, r.IntN(3*len(fates))-2*len(fates)) // mostly well
 				option[id] = []string{bipadapter.Approve, bipadapter.Approve, bipadapter.Approve, bipadapter.Reject}[r.IntN(4)]
 				if fates[fate[id]].standing == bipadapter.Counted {
@@ -114,7 +116,7 @@ func TestFailoverDuringAVote(t *testing.T) {
 				}
 				return ""
 			}
-			cfg := bipadapter.Config{Rule: bipadapter.Rule{Method: bipadapter.Majority}, Deadline: time.Minute}
+			cfg := bipadapter.Config{Voters: voters, Rule: bipadapter.Rule{Method: bipadapter.Majority}, Deadline: time.Minute}
 			a, err := bipadapter.New(client, nil, cfg, with)
 			require.NoError(t, err)
 			d, err := a.Consensus(t.Context(), voting, prompt{text: "the question"}, 0)

@@ -12,7 +12,11 @@ import (
 	"github.com/cmmv-hive/resilience"
 )
 
-const interrupted = "interrupted" // the kind of an attempt that a process did not survive
+const (
+	interrupted = "interrupted" // the kind of an attempt that a process did not survive
+
+	maxRaw = 64 << 10 // bytes of an answer that are kept: those of all voters must fit into a record
+)
 
 // A beginning is that a voter is about to be asked.
 type beginning struct {
@@ -160,7 +164,11 @@ func (a *Adapter[Req, Resp]) read(resp Resp, r *round, v Voter) (b Ballot, err e
 		if p, ok := r.Papers[v.Name]; ok {
 			paper = &p
 		}
-		return r.Opening.read(paper, bytesOf(resp, a.hooks.Raw))
+		raw := bytesOf(resp, a.hooks.Raw)
+		if len(raw) > maxRaw {
+			return b, fmt.Errorf("ballot: %d bytes are more than the limit of %d", len(raw), maxBallot)
+		}
+		return r.Opening.read(paper, raw)
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -168,6 +176,9 @@ func (a *Adapter[Req, Resp]) read(resp Resp, r *round, v Voter) (b Ballot, err e
 		}
 	}()
 	b, err = a.judge(resp)
+	if err == nil {
+		err = b.check()
+	}
 	if err != nil {
 		return b, fmt.Errorf("the judge: %w", err)
 	}
@@ -193,7 +204,9 @@ func (a *Answer) seal(raw []byte, random io.Reader) error {
 		return fmt.Errorf("bipadapter: no randomness: %w", err)
 	}
 	a.Digest = commit(a.Salt, raw)
-	a.Raw = raw
+	if len(raw) <= maxRaw {
+		a.Raw = raw
+	}
 	return nil
 }
 

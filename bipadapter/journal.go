@@ -13,9 +13,10 @@ import (
 // killed goes on where it was. An entry that was acknowledged is on the disk. Its
 // methods may be called from several goroutines.
 type journal struct {
-	mu   sync.Mutex
-	path string
-	lock *os.File
+	mu    sync.Mutex
+	path  string
+	lock  *os.File
+	least int64 // its size after it was compacted
 	*frames
 }
 
@@ -85,11 +86,29 @@ func (j *journal) append(e journalEntry) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.frames == nil {
-		return fmt.Errorf("journal: %s: %w", j.path, errClosed)
+	if err := j.trouble(); err != nil {
+		return err
 	}
 	if _, err := j.frames.append(payload); err != nil {
 		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// grown reports whether compacting is worth it.
+func (j *journal) grown() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.frames != nil && j.failed == nil && j.size > max(1<<20, 2*j.least)
+}
+
+// trouble returns why nothing can be written, or nil. It needs the lock.
+func (j *journal) trouble() error {
+	switch {
+	case j.frames == nil:
+		return fmt.Errorf("journal: %s: %w", j.path, errClosed)
+	case j.failed != nil:
+		return fmt.Errorf("journal: %w", j.failed)
 	}
 	return nil
 }
@@ -99,11 +118,8 @@ func (j *journal) append(e journalEntry) error {
 func (j *journal) compact(keep func(round string) bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch {
-	case j.frames == nil:
-		return fmt.Errorf("journal: %s: %w", j.path, errClosed)
-	case j.failed != nil:
-		return fmt.Errorf("journal: %w", j.failed)
+	if err := j.trouble(); err != nil {
+		return err
 	}
 	left := []byte(journalMagic)
 	bad, err := j.scan(int64(len(journalMagic)), func(_ int64, payload []byte) error {
@@ -124,7 +140,7 @@ func (j *journal) compact(keep func(round string) bool) error {
 	if j.failed == nil {
 		f, _, err := openFrames(j.path, journalMagic, func(int64, []byte) error { return nil })
 		if err == nil {
-			j.frames = f
+			j.frames, j.least = f, f.size
 			return nil
 		}
 		j.failed = err

@@ -83,7 +83,7 @@ func TestLoggedRounds(t *testing.T) {
 			d, _ := a.Consensus(t.Context(), c.op, prompt{text: "?"}, 0)
 			records = append(records, d.Record)
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
+			time.AfterFunc(time.Millisecond, cancel)
 			d, _ = a.Consensus(ctx, c.op, prompt{text: "?"}, 0)
 			records = append(records, d.Record)
 			for i, r := range records {

@@ -87,9 +87,9 @@ func (s *setup) options(op Operation) resilience.CallOptions {
 // unasked.
 func (s *setup) rule(t OperationType) (Rule, bool) {
 	if r := s.cfg.Types[t].Rule; r != nil {
-		return *r, true
+		return r.clone(), true
 	}
-	return s.cfg.Rule, manners[t].votes
+	return s.cfg.Rule.clone(), manners[t].votes
 }
 
 // check returns what is wrong with op.
@@ -102,8 +102,16 @@ func (op Operation) check() error {
 		return fail("type", clip(string(op.Type))+" is none; want validation, voting, consensus, implementation, review or analysis")
 	case !plain(op.BIP):
 		return fail("bip", "want its name, printable text of 1 to 128 bytes, such as BIP-03")
+	case op.Topic != "" && !plain(op.Topic):
+		return fail("topic", "want printable text of at most 128 bytes")
+	case op.By != "" && !plain(op.By):
+		return fail("by", "want a name, printable text of at most 128 bytes")
+	case op.Authority != "" && !plain(op.Authority):
+		return fail("authority", "want printable text of at most 128 bytes, such as minutes 0005")
 	case op.Timeout < 0:
 		return fail("timeout", "is negative")
+	case op.Priority < resilience.Low || op.Priority > resilience.Critical:
+		return fail("priority", "is none; want low, normal, high or critical")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unicode/utf8"
 )
 
 // A Paper is what one voter is handed: the round's nonce, and each option with
@@ -89,8 +90,8 @@ func optionsOf(options []string) ([]string, error) {
 		switch {
 		case text == Abstain:
 			continue
-		case text == "" || len([]rune(text)) > maxOption:
-			return nil, fmt.Errorf("options[%d]: want 1 to %d characters", i, maxOption)
+		case text == "" || !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxOption:
+			return nil, fmt.Errorf("options[%d]: want 1 to %d characters of UTF-8", i, maxOption)
 		case slices.Contains(out, text):
 			return nil, fmt.Errorf("options[%d]: %s is repeated", i, clip(text))
 		}

@@ -235,7 +235,14 @@ func TestTallySettled(t *testing.T) {
 		d := drawRule(t)
 		p := drawPoll(t, d)
 		complete := p.Casts
-		p.Casts = p.Casts[:rapid.IntRange(0, len(p.Casts)).Draw(t, "heard")]
+		heard := rapid.IntRange(0, len(p.Casts)).Draw(t, "heard")
+		if rapid.Bool().Draw(t, "agree") { // as few polls are settled that chance has filled in
+			d.Quorum, d.Ballots, d.Faults = 0, 0, 0
+			for i := range heard {
+				p.Casts[i].Standing, p.Casts[i].Ballot = "", p.Casts[0].Ballot
+			}
+		}
+		p.Casts = p.Casts[:heard]
 		now := mustCount(t, d.Rule, p)
 		ok, err := d.Settled(p)
 		if err != nil {
@@ -252,7 +259,7 @@ func TestTallySettled(t *testing.T) {
 			t.Fatalf("%s\nbecame\n%s", strings.Join(now.Steps, "\n"), strings.Join(then.Steps, "\n"))
 		}
 	})
-	require.Positive(t, settled)
+	require.True(t, settled > 0 || testing.Short(), "in a hurry chance may settle none")
 }
 
 func TestTallyJSON(t *testing.T) {

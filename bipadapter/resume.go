@@ -1,12 +1,14 @@
 package bipadapter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // resume reads what the journal and the log know of rounds that were interrupted.
@@ -41,23 +43,35 @@ func (a *Adapter[Req, Resp]) resume() error {
 		switch {
 		case r == nil: // it has ended
 		case r.lost:
-			if _, err := a.end(r, "the process ended, and no journal has what was heard"); err != nil {
-				return err
-			}
-		case !r.Opening.Deadline.After(now):
-			if _, err := a.end(r, ""); err != nil {
+			if _, err := a.end(context.Background(), r, "the process ended, and no journal has what was heard"); err != nil {
 				return err
 			}
 		default:
 			a.interrupted = append(a.interrupted, r)
 		}
 	}
-	if a.journal == nil {
-		return nil
+	if err := a.endOverdue(context.Background(), now); err != nil || a.journal == nil {
+		return err
 	}
-	return a.journal.compact(func(name string) bool {
-		return name == reviews || slices.ContainsFunc(a.interrupted, func(r *round) bool { return r.Opening.Round == name })
-	})
+	return a.tidy()
+}
+
+// endOverdue counts interrupted rounds whose deadline has passed.
+func (a *Adapter[Req, Resp]) endOverdue(ctx context.Context, now time.Time) error {
+	for {
+		a.mu.Lock()
+		i := slices.IndexFunc(a.interrupted, func(r *round) bool { return !r.Opening.Deadline.After(now) })
+		if i < 0 {
+			a.mu.Unlock()
+			return nil
+		}
+		r := a.interrupted[i]
+		a.interrupted = slices.Delete(a.interrupted, i, i+1)
+		a.mu.Unlock()
+		if _, err := a.end(ctx, r, ""); err != nil {
+			return err
+		}
+	}
 }
 
 // compare takes in what the log knows of rounds, and returns the names of those that
@@ -71,8 +85,14 @@ func (a *Adapter[Req, Resp]) compare(rounds map[string]*round) (more []string, e
 			more = append(more, o.Round)
 		}
 	}
+	now := a.wall()
 	for name, r := range rounds {
-		if open[name] {
+		switch {
+		case open[name]:
+			r.ended = nil
+			continue
+		case r.ended != nil && !r.Opening.Deadline.After(now): // nobody asks any more
+			delete(rounds, name)
 			continue
 		}
 		records, err := a.cfg.Log.Records(context.Background(), r.Opening.BIP)
@@ -81,9 +101,11 @@ func (a *Adapter[Req, Resp]) compare(rounds map[string]*round) (more []string, e
 		}
 		i := slices.IndexFunc(records, func(rec Record) bool { return rec.Opening.Round == name })
 		if i < 0 {
-			return nil, fmt.Errorf("bipadapter: round %s is in the journal, and not in the log: they do not belong together", clip(name))
+			return nil, fmt.Errorf("bipadapter: round %s is in the journal, and not in the log: they do not belong together: open it with its own log, or move it away", clip(name))
 		}
-		r.ended = &records[i]
+		if r.ended = &records[i]; r.ended.Closing.Outcome == Aborted {
+			delete(rounds, name)
+		}
 	}
 	return more, nil
 }
@@ -98,14 +120,24 @@ func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) er
 		return json.Unmarshal(e.Data, r)
 	case "review":
 		return a.replayReview(e.Data)
-	case "closed":
-		delete(rounds, e.Round)
-		return nil
 	}
 	if r == nil {
 		return errors.New("it was not opened")
 	}
 	switch e.Kind {
+	case "closed":
+		var c Closing
+		if err := json.Unmarshal(e.Data, &c); err != nil {
+			return err
+		}
+		rec, err := r.record("", c.Time)
+		if err != nil {
+			return err
+		}
+		rec.Closing = c
+		if r.ended = &rec; c.Outcome == Aborted {
+			delete(rounds, e.Round)
+		}
 	case "answer":
 		var begun beginning
 		if err := json.Unmarshal(e.Data, &begun); err != nil {
@@ -118,30 +150,34 @@ func (a *Adapter[Req, Resp]) replay(rounds map[string]*round, e journalEntry) er
 			return err
 		}
 		r.evidence[done.Voter] = done
+	default:
+		return errors.New("an entry of another version; open it with the version that wrote it, or move it away")
 	}
 	return nil
 }
 
-// takeUp returns the round that asks the same as planned and was interrupted, or nil.
-func (a *Adapter[Req, Resp]) takeUp(planned *round, req Req) *round {
+// takeUp returns the last round that asks the same as planned and was interrupted, or
+// nil. Others that have ended are not returned any more.
+func (a *Adapter[Req, Resp]) takeUp(planned *round, req Req) (last *round) {
 	a.mu.Lock()
 	rounds := slices.Clone(a.interrupted)
 	a.mu.Unlock()
-	for _, r := range rounds {
-		if !r.Opening.Deadline.After(planned.Opening.Time) || !samePoll(&r.Opening, &planned.Opening) || !maps.Equal(r.Opening.Prompts, a.prompts(r, req)) {
-			continue
-		}
-		a.mu.Lock()
+	rounds = slices.DeleteFunc(rounds, func(r *round) bool {
+		return !samePoll(&r.Opening, &planned.Opening) || !maps.Equal(r.Opening.Prompts, a.prompts(r, req))
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range slices.Backward(rounds) {
 		i := slices.Index(a.interrupted, r)
-		if i >= 0 {
+		if i >= 0 && (last == nil || r.ended != nil) {
 			a.interrupted = slices.Delete(a.interrupted, i, i+1)
-		}
-		a.mu.Unlock()
-		if i >= 0 {
-			return r
+			last = cmp.Or(last, r)
 		}
 	}
-	return nil
+	if last != nil {
+		a.under[last.Opening.Round] = true
+	}
+	return last
 }
 
 // samePoll reports whether two openings ask the same voters the same, by the same rule.

@@ -11,18 +11,11 @@ import (
 // Reweigh gives voters the weights that were learnt, for rounds that begin from now
 // on: a round keeps those that its opening lists, with where they come from. The
 // pool's audit hears of it before, and may refuse it. The weights last as long as the
-// adapter; what is to outlive it belongs into Config.Voters.
+// adapter, and hold for models that come later too; what is to outlive it belongs into
+// Config.Voters.
 func (a *Adapter[Req, Resp]) Reweigh(ctx context.Context, l Learned, by resilience.Control) error {
-	voters, err := a.voters()
-	if err != nil {
-		return err
-	}
-	voters = slices.Clone(voters)
-	for i := range voters {
-		voters[i].Weight, voters[i].From = l.Weight(voters[i].Name), l.From()
-	}
-	checked, err := Collapse(voters)
-	if err != nil {
+	l.Voters = slices.Clone(l.Voters)
+	if _, err := a.weighed(&l); err != nil {
 		return fmt.Errorf("bipadapter: weights: %w", err)
 	}
 	change := resilience.Change{Control: by, What: "bip.weights", To: l.From()}
@@ -31,6 +24,6 @@ func (a *Adapter[Req, Resp]) Reweigh(ctx context.Context, l Learned, by resilien
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.weighed = checked
+	a.learned = &l
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cmmv-hive/resilience"
 )
 
 // A round is a vote under way.
@@ -26,15 +28,15 @@ type round struct {
 }
 
 // plan lays out a round of op, by the rule for it, among voters.
-func (s *setup) plan(op Operation, threshold float64, voters []Voter, d *Declaration, now time.Time) (*round, error) {
+func (s *setup) plan(op Operation, threshold float64, voters []Voter, d *Declaration, now, deadline time.Time) (*round, error) {
 	rule, _ := s.rule(op.Type)
 	if threshold != 0 {
 		rule.Threshold, rule.Topics = threshold, nil
 	}
 	o := Opening{
-		BIP: op.BIP, Type: op.Type, Topic: op.Topic, Options: op.Options, Proposal: commit(nil, op.Proposal),
+		BIP: op.BIP, Type: op.Type, Topic: op.Topic, Options: slices.Clone(op.Options), Proposal: commit(nil, op.Proposal),
 		Rule: rule, Voters: voters, Emergency: d, Judge: s.cfg.Judge, Software: software(),
-		Early: s.cfg.Early, MaxCost: s.cfg.MaxCost, Deadline: now.Add(s.cfg.Deadline).UTC(),
+		Early: s.cfg.Early, MaxCost: s.cfg.MaxCost, Deadline: deadline.UTC(),
 		OpenedBy: op.By, Authority: op.Authority, Time: now.UTC(),
 	}
 	if o.OpenedBy == "" {
@@ -43,10 +45,15 @@ func (s *setup) plan(op Operation, threshold float64, voters []Voter, d *Declara
 	if o.Authority == "" {
 		o.Authority = "configuration"
 	}
-	if _, err := rule.Count(Poll{Topic: op.Topic, Options: op.Options, Voters: voters, Emergency: d != nil}); err != nil {
+	count, err := rule.Count(Poll{Topic: op.Topic, Options: op.Options, Voters: voters, Emergency: d != nil})
+	if err != nil {
 		return nil, err
 	}
-	return &round{Opening: o, evidence: map[string]Evidence{}, asked: map[string]Answer{}}, nil
+	r := &round{Opening: o, evidence: map[string]Evidence{}, asked: map[string]Answer{}}
+	if n, need := len(count.Casts), max(count.Quorum, rule.Voters); n < need {
+		return nil, &QuorumError{Need: need, Err: fmt.Errorf("nobody was asked, as there are %d eligible voters", n)}
+	}
+	return r, nil
 }
 
 // chance draws what is random of a round.
@@ -158,7 +165,7 @@ func (r *round) settled(now time.Time) bool {
 // vote holds a vote on op.
 func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, threshold float64, d *Declaration) (Decision[Resp], error) {
 	began := a.client.Pool().Now()
-	r, err := a.begin(op, req, threshold, d)
+	r, err := a.begin(ctx, op, req, threshold, d)
 	if err != nil {
 		return Decision[Resp]{}, err
 	}
@@ -166,14 +173,11 @@ func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, th
 	if r.ended == nil {
 		votes = a.gather(ctx, r, op, req)
 	}
-	if r.failed != nil {
-		return Decision[Resp]{}, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, r.failed)
-	}
 	left := ""
-	if err := ctx.Err(); err != nil && r.ended == nil {
+	if err := ctx.Err(); err != nil && r.ended == nil && !r.lasted(ctx) {
 		left = "whoever had the vote held left: " + err.Error()
 	}
-	rec, err := a.end(r, left)
+	rec, err := a.end(ctx, r, left)
 	out := Decision[Resp]{
 		Record: rec, Count: rec.Closing.Count, Cost: rec.Closing.Cost, Duration: a.client.Pool().Now() - began,
 		Disagreement: rec.disagreement(),
@@ -181,6 +185,7 @@ func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, th
 	if err != nil {
 		return out, err
 	}
+	a.told(r)
 	var absent []error
 	for _, e := range rec.Evidence {
 		v := votes[e.Voter]
@@ -202,8 +207,16 @@ func (a *Adapter[Req, Resp]) vote(ctx context.Context, op Operation, req Req, th
 		return out, ctx.Err()
 	case out.Ballots < out.Quorum:
 		return out, &QuorumError{Got: out.Ballots, Need: out.Quorum, Record: rec, Err: errors.Join(absent...)}
+	case op.Type == Review && d == nil && out.Outcome != NoDecision:
+		return out, a.reviewed(op.BIP)
 	}
 	return out, nil
+}
+
+// lasted reports whether ctx, which is over, was there until the round's deadline.
+func (r *round) lasted(ctx context.Context) bool {
+	at, ok := ctx.Deadline()
+	return ok && errors.Is(ctx.Err(), context.DeadlineExceeded) && !at.Before(r.Opening.Deadline)
 }
 
 // disagreement is that of the ballots that count.
@@ -224,55 +237,117 @@ func (r Record) disagreement() float64 {
 
 // begin opens a round, or takes up the one on the same that was interrupted. When it
 // returns, the opening is in the log and in the journal.
-func (a *Adapter[Req, Resp]) begin(op Operation, req Req, threshold float64, d *Declaration) (*round, error) {
+func (a *Adapter[Req, Resp]) begin(ctx context.Context, op Operation, req Req, threshold float64, d *Declaration) (*round, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("bipadapter: no round begins: %w", err)
+	}
 	voters, err := a.voters()
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.plan(op, threshold, voters, d, a.wall())
+	now := a.wall()
+	deadline := now.Add(a.cfg.Deadline)
+	if at, ok := ctx.Deadline(); ok && at.Before(deadline) {
+		deadline = at
+	}
+	r, err := a.plan(op, threshold, voters, d, now, deadline)
 	if err != nil {
 		return nil, err
 	}
+	if err := a.endOverdue(ctx, now); err != nil {
+		return nil, fmt.Errorf("bipadapter: no round begins: %w", err)
+	}
 	if old := a.takeUp(r, req); old != nil {
+		a.tell(ctx, &old.Opening, resilience.Event{To: "resumed"})
 		return old, nil
 	}
 	if err := r.chance(a.cfg.Random, a.hooks.Ask != nil); err != nil {
 		return nil, err
 	}
 	r.Opening.Prompts = a.prompts(r, req)
+	a.mu.Lock()
+	a.under[r.Opening.Round] = true
+	a.mu.Unlock()
 	if a.cfg.Log != nil {
-		if _, err := a.cfg.Log.begin(&r.Opening); err != nil {
-			return nil, fmt.Errorf("bipadapter: no round begins: %w", err)
-		}
+		_, err = a.cfg.Log.begin(&r.Opening)
 	}
-	if err := a.keep(r.Opening.Round, "opening", r); err != nil {
+	if err == nil {
+		err = a.keep(r.Opening.Round, "opening", r)
+	}
+	if err != nil {
+		a.mu.Lock()
+		delete(a.under, r.Opening.Round)
+		a.mu.Unlock()
+		a.tell(ctx, &r.Opening, resilience.Event{To: "failed", Err: err})
 		return nil, fmt.Errorf("bipadapter: no round begins: %w", err)
 	}
+	a.tell(ctx, &r.Opening, resilience.Event{To: "opened"})
 	return r, nil
 }
 
 // end counts, and writes the record down before anybody hears of it.
-func (a *Adapter[Req, Resp]) end(r *round, left string) (Record, error) {
-	var rec Record
+func (a *Adapter[Req, Resp]) end(ctx context.Context, r *round, left string) (Record, error) {
 	if r.ended != nil {
-		rec = *r.ended
-	} else {
-		var err error
-		if rec, err = r.record(left, a.wall()); err != nil {
-			return rec, fmt.Errorf("bipadapter: round %s: %w", r.Opening.Round, err)
-		}
-		if a.cfg.Log != nil {
-			err = a.cfg.Log.end(&rec)
-		}
-		if err != nil {
-			rec.Closing.Count = Count{}
-			return rec, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, err)
-		}
+		return *r.ended, nil
 	}
-	if err := a.keep(r.Opening.Round, "closed", nil); err != nil {
-		return rec, fmt.Errorf("bipadapter: round %s is in the log, and would resume: %w", r.Opening.Round, err)
+	rec, err := a.close(r, left)
+	event := resilience.Event{From: "opened", To: string(rec.Closing.Outcome), Reason: rec.Closing.Reason, Cost: rec.Closing.Cost, Err: err}
+	switch {
+	case err != nil:
+		event.To = "failed"
+	case rec.Closing.Outcome != Aborted:
+		event.Disagreement = rec.disagreement()
+	}
+	a.tell(ctx, &r.Opening, event)
+	return rec, err
+}
+
+func (a *Adapter[Req, Resp]) close(r *round, left string) (Record, error) {
+	err := r.failed
+	var rec Record
+	if err == nil {
+		rec, err = r.record(left, a.wall())
+	}
+	if err == nil && a.cfg.Log != nil {
+		err = a.cfg.Log.end(&rec)
+	}
+	if err != nil {
+		rec.Closing.Count = Count{}
+		return rec, fmt.Errorf("bipadapter: round %s decides nothing: %w", r.Opening.Round, err)
+	}
+	if err := a.keep(r.Opening.Round, "closed", rec.Closing); err != nil {
+		return rec, fmt.Errorf("bipadapter: round %s is over, and cannot be marked so: %w", r.Opening.Round, err)
 	}
 	return rec, nil
+}
+
+// tell emits what becomes of a round.
+func (a *Adapter[Req, Resp]) tell(ctx context.Context, o *Opening, e resilience.Event) {
+	e.Kind, e.Op = resilience.EventRound, "bip."+string(o.Type)
+	e.Reason = strings.TrimSuffix(o.BIP+", round "+o.Round+": "+e.Reason, ": ")
+	if e.From != "" {
+		e.Duration = a.wall().Sub(o.Time)
+	}
+	a.client.Pool().Emit(ctx, e)
+}
+
+// told notes that whoever had a round held hears of it.
+func (a *Adapter[Req, Resp]) told(r *round) {
+	a.mu.Lock()
+	delete(a.under, r.Opening.Round)
+	a.mu.Unlock()
+	if a.journal != nil && a.journal.grown() {
+		_ = a.tidy() // the next round says so, and Status
+	}
+}
+
+// tidy leaves in the journal what is not over.
+func (a *Adapter[Req, Resp]) tidy() error {
+	return a.journal.compact(func(name string) bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return name == reviews || a.under[name] || slices.ContainsFunc(a.interrupted, func(r *round) bool { return r.Opening.Round == name })
+	})
 }
 
 // keep writes what happens in a round to the journal, if there is one.
@@ -288,22 +363,30 @@ func (a *Adapter[Req, Resp]) keep(round, kind string, what any) error {
 }
 
 // voters returns those of the configuration, or all models of the client, with the
-// weights that they were given last.
+// weights that they were given last. They are the caller's.
 func (a *Adapter[Req, Resp]) voters() ([]Voter, error) {
 	a.mu.Lock()
-	weighed := a.weighed
+	learned := a.learned
 	a.mu.Unlock()
-	if len(weighed) > 0 {
-		return weighed, nil
+	return a.weighed(learned)
+}
+
+// weighed returns the voters with learnt weights, if there are any.
+func (a *Adapter[Req, Resp]) weighed(learned *Learned) ([]Voter, error) {
+	voters := slices.Clone(a.cfg.Voters)
+	if len(voters) == 0 {
+		for _, m := range a.client.Models() {
+			voters = append(voters, Voter{Name: m.Name(), Model: m.ID()}) // deployments of a model are one
+		}
 	}
-	if len(a.cfg.Voters) > 0 {
-		return a.cfg.Voters, nil
+	voters, err := Collapse(voters)
+	if err != nil || learned == nil {
+		return voters, err
 	}
-	var list []Voter
-	for _, m := range a.client.Models() {
-		list = append(list, Voter{Model: m.ID()})
+	for i := range voters {
+		voters[i].Weight, voters[i].From = learned.Weight(voters[i].Name), learned.From()
 	}
-	return Collapse(list)
+	return Collapse(voters)
 }
 
 func (a *Adapter[Req, Resp]) wall() time.Time { return a.client.Pool().At(a.client.Pool().Now()) }

@@ -3,6 +3,7 @@ package bipadapter
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cmmv-hive/resilience"
@@ -47,11 +48,11 @@ type Rule struct {
 	Document string `json:"document,omitempty"` // that lays the rule down, and where in it
 
 	Method    Method  `json:"method,omitempty" default:"majority" oneof:"plurality majority supermajority unanimous approval scores"`
-	Threshold float64 `json:"threshold,omitempty" max:"1"` // by Method; part of the weight of eligible voters
-	Hold      float64 `json:"hold,omitempty" max:"1"`      // off
+	Threshold float64 `json:"threshold,omitempty" min:"1e-9" max:"1"` // by Method; part of the weight of eligible voters
+	Hold      float64 `json:"hold,omitempty" min:"1e-9" max:"1"`      // off
 
 	// Topics are thresholds of polls on certain topics, by [Poll].Topic.
-	Topics map[string]float64 `json:"topics,omitempty" max:"1"`
+	Topics map[string]float64 `json:"topics,omitempty" min:"1e-9" max:"1"`
 
 	// AbstainOut takes voters who abstain out of the weight that Threshold is a
 	// part of. Otherwise they count there like those who say no.
@@ -61,9 +62,9 @@ type Rule struct {
 	// that must cast a ballot, an abstention too; off. Emergency is the quorum
 	// in place of both in an emergency; none. It changes nothing else: what is
 	// decided is decided by as much of all eligible weight as ever.
-	Quorum    float64 `json:"quorum,omitempty" max:"1"`
+	Quorum    float64 `json:"quorum,omitempty" min:"1e-9" max:"1"`
 	Ballots   int     `json:"ballots,omitempty" max:"250"`
-	Emergency float64 `json:"emergency,omitempty" max:"1"`
+	Emergency float64 `json:"emergency,omitempty" min:"1e-9" max:"1"`
 
 	// Voters is how many eligible voters there must be; 1.
 	Voters int `json:"voters,omitempty" max:"250"`
@@ -77,7 +78,7 @@ type Rule struct {
 
 	// GroupCap is the part of all weight that the voters of a group may have, or
 	// a voter without one: their weights are scaled down until it holds; off.
-	GroupCap float64 `json:"groupCap,omitempty" max:"1"`
+	GroupCap float64 `json:"groupCap,omitempty" min:"1e-9" max:"1"`
 
 	// Faults is how many liars to withstand; off. A group counts as one voter,
 	// and speaks when all its voters say the same. There must be n ≥ 3f+1 voters,
@@ -95,8 +96,8 @@ type Rule struct {
 // Zero means never.
 type Veto struct {
 	Score  float64 `json:"score,omitempty" default:"2" max:"10" off:"no"`
-	Revise float64 `json:"revise,omitempty" max:"1"`
-	Reject float64 `json:"reject,omitempty" max:"1"`
+	Revise float64 `json:"revise,omitempty" min:"1e-9" max:"1"`
+	Reject float64 `json:"reject,omitempty" min:"1e-9" max:"1"`
 }
 
 // ReadRule reads a rule in JSON, strictly. The error joins a
@@ -148,6 +149,12 @@ func (r Rule) Check() error {
 		fail("veto", "only in %q and %q is there a proposal to object to", Approval, Scores)
 	}
 	return errors.Join(errs...)
+}
+
+// clone returns r with nothing shared.
+func (r Rule) clone() Rule {
+	r.Topics, r.Voting = maps.Clone(r.Topics), slices.Clone(r.Voting)
+	return r
 }
 
 // decides reports whether r is about one proposal.

@@ -8,7 +8,7 @@ import (
 
 // Status is what an adapter can do now.
 type Status struct {
-	Ready  bool   // a vote by Config.Rule can have its quorum, if all who can be asked answer
+	Ready  bool   // a vote by Config.Rule can begin, and have its quorum if all who can be asked answer
 	Reason string // why not
 
 	Voters    int // eligible ones
@@ -17,7 +17,7 @@ type Status struct {
 
 	Emergency bool  // one is declared, and has not ended
 	Reviews   []Due // of emergencies, and when
-	Rounds    int   // interrupted ones that can go on
+	Rounds    int   // interrupted ones that can go on, or whose decision nobody has heard
 
 	SuccessRate float64       // of the voters' models over five minutes; 1 when there were no calls
 	P95         time.Duration // of their attempts, of the slowest model
@@ -31,7 +31,11 @@ func (a *Adapter[Req, Resp]) Status() Status {
 	a.mu.Lock()
 	s.Emergency = a.emergency.After(a.wall())
 	s.Reviews = slices.Clone(a.reviews)
-	s.Rounds = len(a.interrupted)
+	for _, r := range a.interrupted {
+		if r.Opening.Deadline.After(a.wall()) {
+			s.Rounds++
+		}
+	}
 	a.mu.Unlock()
 	voters, err := a.voters()
 	if err != nil {
@@ -63,9 +67,14 @@ func (a *Adapter[Req, Resp]) Status() Status {
 	}
 	count, err := rule.Count(Poll{Voters: voters})
 	s.Quorum = count.Quorum
+	if err == nil {
+		err = a.trouble()
+	}
 	switch need := max(s.Quorum, rule.Voters, 1); {
 	case err != nil:
 		s.Reason = err.Error()
+	case a.client.Pool().Draining():
+		s.Reason = "the pool is draining"
 	case s.Voters < need:
 		s.Reason = fmt.Sprintf("%d eligible voters, and the rule wants %d", s.Voters, need)
 	case s.Available < need:
@@ -74,4 +83,20 @@ func (a *Adapter[Req, Resp]) Status() Status {
 		s.Ready = true
 	}
 	return s
+}
+
+// trouble returns why no round could be written down, or nil.
+func (a *Adapter[Req, Resp]) trouble() error {
+	var err error
+	if log := a.cfg.Log; log != nil && log.mu.TryLock() { // else it is being written, which may take its time
+		if log.file.failed != nil {
+			err = fmt.Errorf("log: %w", log.file.failed)
+		}
+		log.mu.Unlock()
+	}
+	if err == nil && a.journal != nil && a.journal.mu.TryLock() {
+		err = a.journal.trouble()
+		a.journal.mu.Unlock()
+	}
+	return err
 }

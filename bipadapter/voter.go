@@ -76,6 +76,9 @@ func Collapse(voters []Voter) ([]Voter, error) {
 	}
 	errs := problems(settings.Check("voters", voters))
 	voters = slices.Clone(voters)
+	for i := range voters {
+		voters[i].Aliases = slices.Clone(voters[i].Aliases)
+	}
 	settings.Fill(&voters)
 	list := roll{gone: map[int]bool{}, at: map[string]int{}}
 	for i, v := range voters {
@@ -168,7 +171,6 @@ func (l *roll) merge(into int, v Voter, fail func(problem string)) {
 	if u.Role != v.Role || u.Weight != v.Weight || u.Group != v.Group || u.PublicKey != v.PublicKey {
 		fail(fmt.Sprintf("%s is the same voter as %s, with another role, weight, group or key; keep one of them", clip(v.Name), clip(u.Name)))
 	}
-	u.Aliases = slices.Clone(u.Aliases)
 	for _, name := range v.names() {
 		if name != u.Name && name != u.Model && !slices.Contains(u.Aliases, name) {
 			u.Aliases = append(u.Aliases, name)
