@@ -131,6 +131,7 @@ func TestCount(t *testing.T) {
 		{"who abstains rates nothing", rule{Method: score, AbstainOut: true}, "6 6 a", approved, "approve", ""},
 		{"or zero", rule{Method: score}, "6 6 a", refused, "reject", ""},
 		{"who is absent could rate anything", rule{Method: score, AbstainOut: true}, "6 6 -", none, "", "could still take 0.4 to 11/15"},
+		{"who is absent could reach the threshold", rule{Method: approval, Hold: 0.4}, "y y n n -", none, "", "could still take 0.4 to 0.6"},
 
 		{"quorum", rule{Quorum: 0.6}, "y y - - -", none, "", "2 of 5 cast a ballot, and the quorum is 3"},
 		{"an abstention is a ballot", rule{Method: approval, Quorum: 0.6, AbstainOut: true}, "y y a n a", approved, "approve", ""},
@@ -147,11 +148,15 @@ func TestCount(t *testing.T) {
 
 		{"one liar of four", rule{Faults: 1}, "y y y n", approved, "approve", ""},
 		{"too few voters to withstand one", rule{Faults: 1}, "y y y", none, "", "3 independent voters withstand no 1 liars: that takes 4"},
+		{"or two", rule{Faults: 2}, "y y y y", none, "", "4 independent voters withstand no 2 liars: that takes 7"},
 		{"a majority that liars could have made", rule{Method: super, Threshold: 0.5, Faults: 1}, "y y y n n", none, "", "3 independent voters are for \"approve\"; to withstand 1 liars among 5 it takes 4"},
 		{"an approval that liars could have made", rule{Method: approval, Threshold: 0.5, Faults: 1}, "y y y n n", none, "", "3 independent voters approve"},
 		{"a rejection that they could", rule{Method: approval, Faults: 1}, "n n n y y", none, "", "3 independent voters reject"},
 		{"scores that one cannot move", rule{Method: score, Faults: 1}, "9 9 9 0", approved, "approve", ""},
 		{"scores that one could have", rule{Method: score, Faults: 1}, "7 7 7 3", none, "", "without 1 of the voters"},
+		{"also where some abstain, and do not count", rule{Method: score, Faults: 1, AbstainOut: true}, "7 7 7 3 a", none, "", "without 1 of the voters"},
+		{"where they do not count", rule{Method: score, Faults: 1, AbstainOut: true}, "9 9 9 0 a", approved, "approve", ""},
+		{"and where they do", rule{Method: score, Faults: 1}, "7.5 7.5 7.5 7.5 a", none, "", "without 1 of the voters"},
 		{"a veto that one liar could have made", rule{Method: score, Threshold: 0.5, Faults: 1, Veto: bipadapter.Veto{Revise: 0.25}}, "9 9 9 0!", approved, "approve", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -330,6 +335,12 @@ func TestCountEmergency(t *testing.T) {
 	p.Emergency = true
 	rule.Veto.Reject = 0.2
 	require.Equal(t, bipadapter.Refused, count(t, rule, p).Outcome, "vetoes stand")
+}
+
+// A veto that is off is told so.
+func TestVetoSteps(t *testing.T) {
+	c := count(t, bipadapter.Rule{Method: bipadapter.Approval, Veto: bipadapter.Veto{Revise: 0.5}}, poll("y y V"))
+	require.Contains(t, c.Steps, "vetoes: 1 of the generals' 3; 0.5 sends back, nothing rejects")
 }
 
 func TestGroups(t *testing.T) {

@@ -25,7 +25,8 @@ func every(answer func(context.Context, bipadapter.Paper) (string, error)) hive 
 // the round, with a journal and a log too.
 func TestOneVoterSpoilsNoRound(t *testing.T) {
 	for name, answer := range map[string]string{
-		"nothing": "", "a flood": strings.Repeat("x", 80<<20), "bytes": "\xff\xfe\x00",
+		"nothing": "", "a flood": strings.Repeat("x", 49<<20), "bytes": "\xff\xfe\x00",
+		"odd spaces":  "\u00a0" + `{"choice":"approve"}`,
 		"many spaces": strings.Repeat(" ", 1<<20) + `{"choice":"approve"}`,
 	} {
 		virtual(t, "an answer: "+name, func(t bubble) {

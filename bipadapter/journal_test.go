@@ -48,7 +48,7 @@ func TestJournalKeepsWhatItAcknowledged(t *testing.T) {
 }
 
 func TestJournalCutAtEveryByte(t *testing.T) {
-	path, data, ends := newJournal(t, 3)
+	path, data, ends := newJournal(t, 2)
 	for size := range len(data) + 1 {
 		for _, filler := range []int{0, 5, 300} { // zeros that were to become something
 			require.NoError(t, os.WriteFile(path, append(data[:size:size], make([]byte, filler)...), 0o600))
@@ -81,7 +81,7 @@ func TestJournalCutAtEveryByte(t *testing.T) {
 }
 
 func TestJournalFindsEveryFlippedBit(t *testing.T) {
-	path, data, ends := newJournal(t, 3)
+	path, data, ends := newJournal(t, 2)
 	for bit := range 8 * len(data) {
 		flipped := append([]byte(nil), data...)
 		flipped[bit/8] ^= 1 << (bit % 8)

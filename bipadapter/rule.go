@@ -128,7 +128,7 @@ func (r Rule) Check() error {
 		fail("threshold", "%v would approve what more voters reject; say 0.5 or more", least)
 	}
 	for topic, part := range r.Topics {
-		if r.Method == Approval && part < 0.5 || r.Method == Unanimous && part != 1 || part == 0 {
+		if r.Method == Approval && part < 0.5 || r.Method == Unanimous && part != 1 {
 			fail("topics."+clip(topic), "%v is no threshold of %q", part, r.Method)
 		} else if r.Hold >= part {
 			fail("topics."+clip(topic), "%v is not more than hold, %v", part, r.Hold)

@@ -38,6 +38,9 @@ func TestReadRule(t *testing.T) {
 		`{"method": "unanimous", "threshold": 0.9}`:                    `rule.threshold: 0.9 contradicts "unanimous", which asks for all; leave it out`,
 		`{"method": "approval", "threshold": 0.4}`:                     "rule.threshold: 0.4 would approve what more voters reject; say 0.5 or more",
 		`{"method": "approval", "topics": {"x": 0.4}}`:                 `rule.topics."x": 0.4 is no threshold of "approval"`,
+		`{"method": "unanimous", "topics": {"x": 0.9}}`:                `rule.topics."x": 0.9 is no threshold of "unanimous"`,
+		`{"topics": {"x": 0}}`:                                         "rule.topics.x: 0 is less than 1e-09",
+		`{"quorum": 1e-12}`:                                            "rule.quorum: 1e-12 is less than 1e-09",
 		`{"method": "scores", "hold": 0.6}`:                            "rule.hold: 0.6 is not less than threshold, 0.6",
 		`{"method": "scores", "hold": 0.5, "topics": {"x": 0.5}}`:      `rule.topics."x": 0.5 is not more than hold, 0.5`,
 		`{"hold": 0.4}`:                                                `rule.hold: only "approval" and "scores" send back`,
@@ -57,6 +60,8 @@ func TestReadRule(t *testing.T) {
 			require.ErrorAs(t, err, &config)
 		})
 	}
+	_, err = bipadapter.ReadRule([]byte(`{"method": "unanimous", "topics": {"x": 1}}`))
+	require.NoError(t, err)
 	require.ErrorContains(t, bipadapter.Rule{Threshold: math.NaN()}.Check(), "rule.threshold: NaN is not a finite number")
 	require.Error(t, bipadapter.Rule{Voting: []bipadapter.Role{bipadapter.Master}}.Check())
 }
