@@ -56,7 +56,8 @@ type Adapter[Req, Resp any] struct {
 }
 
 // New returns an adapter that reads ballots from answers with judge, or with
-// [ReadBallot] if it is nil. The error joins a [*resilience.ConfigError] for each
+// [ReadBallot] if it is nil. A judge must return: what it returns is bound as what
+// ReadBallot reads is, and if it panics the ballot is malformed. The error joins a [*resilience.ConfigError] for each
 // thing wrong, or is that of the journal.
 //
 // Rounds that the journal or the log say were interrupted, and whose deadline has
@@ -134,8 +135,9 @@ func (a *Adapter[Req, Resp]) Execute(ctx context.Context, op Operation, req Req)
 }
 
 // Consensus asks every voter and counts, with threshold in place of the rule's unless
-// it is 0. It fails with a [*QuorumError] if too few ballots came in, and with the
-// context's error if the caller left; a round that decides nothing is no error.
+// it is 0. A context's deadline that is sooner than Config.Deadline is the round's. It
+// fails with a [*QuorumError] if too few ballots came in, and with the context's error if
+// the caller left before the deadline; a round that decides nothing is no error.
 func (a *Adapter[Req, Resp]) Consensus(
 	ctx context.Context, op Operation, req Req, threshold float64,
 ) (Decision[Resp], error) {
@@ -167,11 +169,12 @@ type Vote[Resp any] struct {
 	Salt     []byte            // of the response's digest in the record, where that is sealed
 }
 
-// A QuorumError means that too few ballots came in.
+// A QuorumError means that too few ballots came in, or that nobody was asked since too
+// few could.
 type QuorumError struct {
 	Got, Need int
-	Record    Record
-	Err       error // what the absent voters failed with
+	Record    Record // zero if nobody was asked
+	Err       error  // what the absent voters failed with
 }
 
 // Error says how many there were, and why not more.

@@ -17,7 +17,8 @@ import (
 )
 
 // Config configures an [Adapter]. With the zero value every model of the client
-// votes, with equal weight, by the rule of BIP-06, and no record is kept.
+// votes, deployments of one model as one, with equal weight, by the rule of BIP-06, and
+// no record is kept.
 type Config struct {
 	Voters []Voter `json:"voters"` // all models of the client when a round begins, as generals
 	Rule   Rule    `json:"rule"`   // Preset("BIP-06")

@@ -66,7 +66,7 @@ type Answer struct {
 	Status    int       `json:"status,omitempty"`
 	RequestID string    `json:"requestId,omitempty"`
 	Served    string    `json:"served,omitempty"` // the model, as the provider names it
-	Raw       []byte    `json:"raw,omitempty"`    // unless only committed to
+	Raw       []byte    `json:"raw,omitempty"`    // unless only committed to, as what has more than 64 KiB is
 	Digest    Digest    `json:"digest"`           // of Salt, then Raw
 	Salt      []byte    `json:"salt,omitempty"`
 	Cost      float64   `json:"cost"` // US dollars
