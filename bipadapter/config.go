@@ -24,7 +24,8 @@ type Config struct {
 	Rule   Rule    `json:"rule"`   // Preset("BIP-06")
 
 	// Deadline is how long a round takes at most, or less if the context has a sooner
-	// one. What has come by then is counted.
+	// one. What has come by then is counted. A caller that is deaf to its context holds
+	// a round up, as it does any call.
 	Deadline time.Duration `json:"deadline" default:"2m" min:"10ms" max:"24h" off:"no"`
 
 	// Early asks voters in a random order, and no more of them than it takes: once

@@ -1,7 +1,6 @@
 package bipadapter
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -159,12 +158,17 @@ type Belief struct {
 	Confidence float64  `json:"confidence"`     // that the answer is right
 }
 
-// Weight returns the weight of a voter.
+// Weight returns the weight of a voter, under any spelling of its name that [Collapse]
+// takes for the same, and Unknown if nothing is known of it.
 func (l Learned) Weight(voter string) float64 {
-	if i, ok := slices.BinarySearchFunc(l.Voters, voter, func(v Learnt, name string) int { return cmp.Compare(v.Voter, name) }); ok {
-		return l.Voters[i].Weight
+	i := slices.IndexFunc(l.Voters, func(v Learnt) bool { return v.Voter == voter })
+	if i < 0 {
+		i = slices.IndexFunc(l.Voters, func(v Learnt) bool { return spelling(v.Voter) == spelling(voter) })
 	}
-	return l.Unknown
+	if i < 0 {
+		return l.Unknown
+	}
+	return l.Voters[i].Weight
 }
 
 // From says where the weights come from, for the record.

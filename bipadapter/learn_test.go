@@ -379,3 +379,11 @@ func TestFewAnswersAreBelieved(t *testing.T) {
 		require.Greater(t, a.Confidence, 0.4)
 	}
 }
+
+// Weights are found whatever the order of voters, and however their names are spelled.
+func TestLearnedWeight(t *testing.T) {
+	l := Learned{Voters: []Learnt{{Voter: "GPT-5", Weight: 3}, {Voter: "a", Weight: 1}, {Voter: "gpt 5", Weight: 2}}, Unknown: 0.5}
+	for name, weight := range map[string]float64{"GPT-5": 3, "gpt 5": 2, "gpt.5": 3, "A": 1, "b": 0.5} {
+		require.Equal(t, weight, l.Weight(name), name)
+	}
+}
