@@ -36,7 +36,10 @@ func TestLimited(t *testing.T) {
 	signal.Ignore(syscall.SIGXFSZ)
 	limit, err := strconv.ParseUint(bytes, 10, 64)
 	require.NoError(t, err)
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: limit}))
+	var before syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before))
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: limit, Max: before.Max}))
+	defer func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before)) }() // coverage is written too
 	decided := 0
 	for err == nil {
 		require.True(t, a.Status().Ready, a.Status().Reason)
@@ -68,7 +71,7 @@ func TestDiskFull(t *testing.T) {
 	for limit := 400; limit < 24_000; limit += step {
 		dir := t.TempDir()
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestLimited$")
-		cmd.Env = append(os.Environ(), limited+"="+dir+" "+strconv.Itoa(limit), "GOCOVERDIR="+dir)
+		cmd.Env = append(os.Environ(), limited+"="+dir+" "+strconv.Itoa(limit))
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%d bytes: %s", limit, out)
 		_, text, _ := strings.Cut(string(out), "decided ")
