@@ -197,16 +197,18 @@ func answerOf(at resilience.Attempt, late time.Duration) Answer {
 	return a
 }
 
-// seal puts an answer into a, and what commits to it.
+// seal puts an answer into a, and what commits to it: of one that is too long to keep
+// the digest alone, without a salt, so that whoever has the answer can show it.
 func (a *Answer) seal(raw []byte, random io.Reader) error {
+	if len(raw) > maxRaw {
+		a.Digest = commit(nil, raw)
+		return nil
+	}
 	a.Salt = make([]byte, saltSize)
 	if _, err := io.ReadFull(random, a.Salt); err != nil {
 		return fmt.Errorf("bipadapter: no randomness: %w", err)
 	}
-	a.Digest = commit(a.Salt, raw)
-	if len(raw) <= maxRaw {
-		a.Raw = raw
-	}
+	a.Digest, a.Raw = commit(a.Salt, raw), raw
 	return nil
 }
 
