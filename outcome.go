@@ -43,7 +43,7 @@ func (c *Call) conclude(err error, rep *Report) error {
 
 // read hands the report to those who read what did not go as it should.
 func (c *Call) read(rep *Report, err error) {
-	if KindOf(err) == Canceled || err == nil && !rep.troubled() {
+	if err == nil && !rep.troubled() {
 		return
 	}
 	for _, fn := range c.pool.readers {

@@ -47,6 +47,13 @@ func (d *Distribution) Sum() (sum time.Duration) {
 	return sum
 }
 
+// Add adds what is in other to d.
+func (d *Distribution) Add(other *Distribution) {
+	for i, n := range other.counts {
+		d.counts[i] += n
+	}
+}
+
 // All returns the buckets that are not empty, in ascending order: the middle of each,
 // and its count.
 func (d *Distribution) All() iter.Seq2[time.Duration, int64] {

@@ -77,6 +77,16 @@ func (l *Limiter) Install(s *resilience.Setup) error {
 			r.reset()
 		}
 	})
+	s.Tell(resilience.Metric{
+		Name: "rate_limit_remaining", Help: "What is left of a limit that the provider told of, as far as is known.", Model: true, Label: "resource",
+		Read: func(tell func(resilience.Sample)) {
+			for _, m := range l.pool.Models() {
+				if r := l.rooms.Of(m); r.made() {
+					r.remaining(func(of string, left float64) { tell(resilience.Sample{Model: m, Label: of, Value: left}) })
+				}
+			}
+		},
+	})
 	return nil
 }
 

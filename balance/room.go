@@ -202,6 +202,19 @@ func (r *room) full() bool {
 	return !r.rules.Load().observe && (r.inFlight() >= r.limit.Load() || r.blocked.Load())
 }
 
+// remaining tells what is left of the limits that the provider told of.
+func (r *room) remaining(tell func(of string, left float64)) {
+	r.mu.Lock()
+	heard, now := r.pace.heard, r.at(int64(r.pool.Now()))
+	r.mu.Unlock()
+	for i, of := range [resources]string{requests: "requests", tokens: "tokens"} {
+		if b := heard[i]; b.on() {
+			b.advance(now)
+			tell(of, max(b.level, 0))
+		}
+	}
+}
+
 // used reports whether the adaptive limit is in use.
 func (r *room) used() bool { return float64(2*r.inFlight()) >= r.adapt.limit }
 

@@ -85,6 +85,21 @@ func (b *Breakers) Install(s *resilience.Setup) error {
 		g.holds.forget()
 		g.close(context.Background(), int64(b.pool.Now()), "reset")
 	})
+	s.Tell(resilience.Metric{
+		Name: "breaker_state", Help: "1 for the state that a model's breaker is in, 0 for the others.", Model: true, Label: "state",
+		Read: func(tell func(resilience.Sample)) {
+			for _, m := range b.pool.Models() {
+				now := b.State(m)
+				for state := Closed; state <= Isolated; state++ {
+					one := resilience.Sample{Model: m, Label: state.String()}
+					if state == now {
+						one.Value = 1
+					}
+					tell(one)
+				}
+			}
+		},
+	})
 	return nil
 }
 

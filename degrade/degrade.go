@@ -93,6 +93,19 @@ func (d *Controller) Install(s *resilience.Setup) error {
 	})
 	s.Configure(section, d.prepare)
 	s.Background(section, d.watch)
+	s.Tell(resilience.Metric{
+		Name: "degradation_level", Help: "1 for the level in effect, 0 for the others.", Label: "level",
+		Read: func(tell func(resilience.Sample)) {
+			now := d.Level()
+			for level := range Level(levels) {
+				one := resilience.Sample{Label: level.String()}
+				if level == now {
+					one.Value = 1
+				}
+				tell(one)
+			}
+		},
+	})
 	return nil
 }
 

@@ -40,6 +40,7 @@ package fallback
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -114,6 +115,7 @@ type Manager struct {
 	live    live
 	classes classes
 	quiet   quiet
+	hedges  struct{ won, wasted atomic.Int64 }
 }
 
 // New returns a manager.
@@ -137,6 +139,13 @@ func (f *Manager) Install(s *resilience.Setup) error {
 	s.Observe(func(ctx context.Context, e resilience.Event) {
 		f.quiet.heed(f.pool.Now(), resilience.CallFrom(ctx), e.Err)
 	}, resilience.EventRetry)
+	s.Tell(resilience.Metric{
+		Name: "hedges_settled_total", Help: "Hedges that were made, by whether the call was answered by one.", Label: "result",
+		Read: func(tell func(resilience.Sample)) {
+			tell(resilience.Sample{Label: "won", Value: float64(f.hedges.won.Load())})
+			tell(resilience.Sample{Label: "wasted", Value: float64(f.hedges.wasted.Load())})
+		},
+	})
 	return nil
 }
 

@@ -161,6 +161,12 @@ func (h *hedge) judge(err error) {
 		return
 	}
 	h.class.worth.count(h.fired)
+	wasted := h.fired
+	if err == nil && h.won {
+		wasted--
+		h.f.hedges.won.Add(1)
+	}
+	h.f.hedges.wasted.Add(int64(wasted))
 	switch {
 	case h.judged || h.gone:
 	case err == nil && h.won:

@@ -57,6 +57,12 @@ func (b *budget) deposit() {
 	}
 }
 
+// left is how many retries b pays for now.
+func (b *budget) left(now time.Duration, ratio float64) float64 {
+	saved := min(now-time.Duration(b.spent.Load()), burst*price(ratio))
+	return max(float64(saved)/float64(price(ratio)), 0)
+}
+
 // take pays for a retry, and reports whether there was enough. A negative
 // ratio means that retries are free.
 func (b *budget) take(now time.Duration, ratio float64) bool {

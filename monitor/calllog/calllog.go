@@ -1,5 +1,5 @@
 // Package calllog writes one line of log for each call that did not go as it
-// should, and none for the others.
+// should, and none for the others, nor for those that their callers canceled.
 //
 // A line is a warning with the message "call failed", "call rescued" or "call
 // degraded" and the attributes of [resilience.Report]: the call, its operation,
@@ -83,6 +83,9 @@ func (l *Log) read(ctx context.Context, r resilience.Report, err error) {
 		return
 	}
 	kind := resilience.KindOf(err)
+	if kind == resilience.Canceled {
+		return
+	}
 	pass, before := l.sample.take(l.config.Load(), int64(l.pool.Now()), r.Op, kind, at(&r))
 	if !pass {
 		return
