@@ -55,6 +55,7 @@ type Setup struct {
 	wraps    [layers][]wrapper
 	sections map[string]*section
 	defaults []defaulted
+	ready    []func() error
 	problems []error
 	files    []*file
 	infos    []ModelInfo // declared
@@ -187,6 +188,10 @@ func (s *Setup) Totals() { s.pool.totals = true }
 func (s *Setup) Bills(fn func(c *Call, m *Model, u Usage, dollars float64)) {
 	s.pool.bills = append(s.pool.bills, fn)
 }
+
+// Ready calls fn when all features are installed and nothing is wrong with them, for
+// what needs to know them all. If it fails so does [NewPool].
+func (s *Setup) Ready(fn func() error) { s.ready = append(s.ready, fn) }
 
 // Tell has whoever collects metrics know of m. See [Pool.Metrics].
 func (s *Setup) Tell(m Metric) { s.pool.metrics = append(s.pool.metrics, m) }

@@ -113,7 +113,14 @@ func (p *Pool) install(features []Feature) error {
 		plans = append(plans, plan)
 	}
 	s.files = nil
-	if err := errors.Join(problems...); err != nil {
+	err := errors.Join(problems...)
+	for _, fn := range s.ready {
+		if err == nil {
+			err = fn()
+		}
+	}
+	s.ready = nil
+	if err != nil {
 		undo()
 		return err
 	}

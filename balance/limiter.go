@@ -78,7 +78,7 @@ func (l *Limiter) Install(s *resilience.Setup) error {
 		}
 	})
 	s.Tell(resilience.Metric{
-		Name: "rate_limit_remaining", Help: "What is left of a limit that the provider told of, as far as is known.", Model: true, Label: "resource",
+		Name: "rate_limit_remaining", Help: "What is left of a limit that the provider told of, as far as is known.", Model: true, Label: "of",
 		Read: func(tell func(resilience.Sample)) {
 			for _, m := range l.pool.Models() {
 				if r := l.rooms.Of(m); r.made() {

@@ -140,7 +140,7 @@ func (f *Manager) Install(s *resilience.Setup) error {
 		f.quiet.heed(f.pool.Now(), resilience.CallFrom(ctx), e.Err)
 	}, resilience.EventRetry)
 	s.Tell(resilience.Metric{
-		Name: "hedges_settled_total", Help: "Hedges that were made, by whether the call was answered by one.", Label: "result",
+		Name: "hedges_total", Help: "Hedges that were made, by whether the call was answered by one.", Label: "result",
 		Read: func(tell func(resilience.Sample)) {
 			tell(resilience.Sample{Label: "won", Value: float64(f.hedges.won.Load())})
 			tell(resilience.Sample{Label: "wasted", Value: float64(f.hedges.wasted.Load())})

@@ -63,7 +63,9 @@ func (m *Monitor) collect(ch chan<- prometheus.Metric, r *reading, who []string)
 	for _, f := range m.families {
 		switch {
 		case f.spread != nil:
-			ch <- newHistogram(f.desc, f.bounds, f.spread(r), who...)
+			if d := f.spread(r); d.Count() > 0 {
+				ch <- newHistogram(f.desc, f.bounds, d, who...)
+			}
 		case f.model != nil:
 			f.model(r, func(v float64, labels ...string) {
 				ch <- prometheus.MustNewConstMetric(f.desc, f.kind, v, append(who[:3:3], labels...)...)

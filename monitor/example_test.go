@@ -41,14 +41,12 @@ func Example() {
 			switch f.GetName() {
 			case "resilience_calls_total":
 				fmt.Println(f.GetName(), m.GetLabel()[0].GetValue(), m.GetCounter().GetValue())
-			case "resilience_holds":
+			case "resilience_held":
 				fmt.Println(f.GetName(), m.GetLabel()[1].GetValue(), m.GetLabel()[0].GetValue(), m.GetGauge().GetValue())
 			}
 		}
 	}
 	// Output:
-	// resilience_calls_total answered 10
-	// resilience_calls_total canceled 0
-	// resilience_calls_total failed 0
-	// resilience_holds gpt-5 credential 1
+	// resilience_calls_total ok 10
+	// resilience_held gpt-5 credential 1
 }

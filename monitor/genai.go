@@ -64,7 +64,9 @@ func conventions() []convention {
 func (c *convention) collect(ch chan<- prometheus.Metric, at deployment, t *resilience.Totals) {
 	labels := []string{operation, at.name, at.provider}
 	if c.spread != nil {
-		ch <- newHistogram(c.desc, c.bounds, c.spread(t), labels...)
+		if d := c.spread(t); d.Count() > 0 {
+			ch <- newHistogram(c.desc, c.bounds, d, labels...)
+		}
 		return
 	}
 	ch <- newTokens(c.desc, &t.Input, t.Usage.Input, append(labels[:3:3], "input")...)

@@ -13,14 +13,14 @@ import (
 var heeded = []resilience.EventKind{
 	resilience.EventRetry, resilience.EventFallback, resilience.EventHedge, resilience.EventRescue, resilience.EventReject,
 	resilience.EventBreaker, resilience.EventHealth, resilience.EventRecovery, resilience.EventConfig, resilience.EventPanic,
-	resilience.EventBudget,
+	resilience.EventBudget, resilience.EventHold, resilience.EventWarning,
 }
 
 // happened is what happened to a model, now and then.
 type happened struct {
 	retries, fallbacks, hedges, rescues, rejections atomic.Int64
 
-	breaker, health, recovery steps
+	breaker, health, recovery, holds steps
 
 	told atomic.Int64 // attempts that succeeded
 }
@@ -86,6 +86,9 @@ func (m *Monitor) heed(_ context.Context, e resilience.Event) {
 	case resilience.EventBudget:
 		m.budgets.Add(1)
 		return
+	case resilience.EventWarning:
+		m.warnings.Add(1)
+		return
 	}
 	if e.Model == nil {
 		return
@@ -104,6 +107,10 @@ func (m *Monitor) heed(_ context.Context, e resilience.Event) {
 		of.rejections.Add(1)
 	case resilience.EventBreaker:
 		of.breaker.add(e.To)
+	case resilience.EventHold:
+		if e.Key == "" {
+			of.holds.add(e.To)
+		}
 	case resilience.EventHealth:
 		of.health.add(e.To)
 	case resilience.EventRecovery:
@@ -116,12 +123,14 @@ type trouble struct{ failed, canceled, rescued, degraded atomic.Int64 }
 
 func (m *Monitor) read(_ context.Context, r resilience.Report, err error) {
 	of := m.ops.of(r.Op, m.config.Load().Names)
+	kind := resilience.KindOf(err)
+	if err != nil {
+		m.failures[kind].Add(1)
+	}
 	switch {
-	case resilience.KindOf(err) == resilience.Canceled:
-		m.canceled.Add(1)
+	case kind == resilience.Canceled:
 		of.canceled.Add(1)
 	case err != nil:
-		m.failed.Add(1)
 		of.failed.Add(1)
 	case r.Level != "" && !rescued(&r):
 		of.degraded.Add(1)

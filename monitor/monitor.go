@@ -16,9 +16,9 @@
 // Metrics begin with resilience_ and have base units. Those of a model have the labels
 // model, its ID, name and provider; all label values are of the configuration or of
 // closed sets, but for two: op of resilience_troubled_calls_total, and group of
-// resilience_tenant_cost_dollars_total, which Config.TenantGroup makes of tenants. Of
+// resilience_group_cost_dollars_total, which Config.TenantGroup makes of tenants. Of
 // each there are Config.Names at most; what comes after is counted as "other", and how
-// often that was by resilience_names_dropped_total. A feature's own numbers are among
+// often that was by resilience_series_dropped_total. A feature's own numbers are among
 // them: see [resilience.Setup.Tell].
 //
 // A model that leaves the pool takes its series with it. Totals begin with the process,
@@ -28,7 +28,8 @@
 //
 // Durations have the buckets of the OpenTelemetry conventions, up to 655.36 s, and those
 // of a native histogram of schema 3, in one. Models keep eight buckets an octave, so a
-// duration may be told as one up to a fifteenth longer or shorter, also in sums.
+// duration may be told as one up to a fifteenth longer or shorter, also in sums. One of
+// a model that has nothing to tell is not there.
 //
 // With Config.GenAI the metrics of these conventions are there too, under the names that
 // Prometheus gives them, so that dashboards made for them work.
@@ -67,8 +68,9 @@ type Config struct {
 
 	// Registerer is where the monitor registers itself; nil means nowhere, as
 	// for one that is registered by hand. In a registry that has several, each needs
-	// a label of its own, which prometheus.WrapRegistererWith gives it. When NewPool fails, or the pool is not used any more, the monitor stays there, with
-	// its last numbers, until Unregister.
+	// a label of its own, which prometheus.WrapRegistererWith gives it. When the pool
+	// is not used any more the monitor stays there, with its last numbers, until
+	// Unregister.
 	Registerer prometheus.Registerer `json:"-"`
 
 	// TenantGroup returns the group that a tenant's costs are counted in. Nil means
@@ -91,12 +93,12 @@ type Monitor struct {
 	counts   resilience.PerModel[happened]
 	ops      names[trouble]
 	groups   names[money]
-	failed   atomic.Int64
-	canceled atomic.Int64
+	failures [resilience.Unknown + 1]atomic.Int64 // of calls
 	applied  atomic.Int64
 	refused  atomic.Int64
 	panics   atomic.Int64
 	budgets  atomic.Int64
+	warnings atomic.Int64
 	families []family
 	genAI    []convention // nil if they are not told
 	own      []owned      // features' own; complete when the pool is
@@ -137,28 +139,17 @@ func (m *Monitor) Install(s *resilience.Setup) error {
 		s.Bills(m.bill)
 	}
 	s.Default("calllog", calllog.New(m.given.Log))
-	s.Default(section+" at last", last{m, 3})
+	s.Ready(m.ready)
 	return nil
 }
 
-// last completes a monitor when all features are installed. Defaults are, after the
-// others, and those that they bring after them; so it lets some rounds pass.
-type last struct {
-	*Monitor
-	rounds int
-}
-
-// Install implements [resilience.Feature].
-func (l last) Install(s *resilience.Setup) error {
-	if l.rounds > 0 {
-		s.Default(section+" at last", last{l.Monitor, l.rounds - 1})
-		return nil
+// ready completes m when all features are installed.
+func (m *Monitor) ready() error {
+	for _, of := range m.pool.Metrics() {
+		m.own = append(m.own, newOwned(of))
 	}
-	for _, of := range l.pool.Metrics() {
-		l.own = append(l.own, newOwned(of))
-	}
-	if r := l.given.Registerer; r != nil {
-		if err := r.Register(l.Monitor); err != nil {
+	if r := m.given.Registerer; r != nil {
+		if err := r.Register(m); err != nil {
 			return &resilience.ConfigError{Path: section + ".registerer", Problem: problem(err)}
 		}
 	}

@@ -129,8 +129,8 @@ func TestNumbers(t *testing.T) {
 		_, err = w.Call(gone, "")
 		require.Error(t, err)
 
-		w.equal(t, 4, "resilience_calls_total", "outcome=answered")
-		w.equal(t, 1, "resilience_calls_total", "outcome=failed")
+		w.equal(t, 4, "resilience_calls_total", "outcome=ok")
+		w.equal(t, 1, "resilience_calls_total", "outcome=invalid")
 		w.equal(t, 1, "resilience_calls_total", "outcome=canceled")
 		w.equal(t, 1, "resilience_troubled_calls_total", "op=sum", "outcome=rescued")
 		w.equal(t, 1, "resilience_troubled_calls_total", "op=sum", "outcome=failed")
@@ -145,24 +145,24 @@ func TestNumbers(t *testing.T) {
 		w.equal(t, 300, "resilience_tokens_total", "model=gpt-5@eu", "type=output")
 		w.equal(t, 3*(1000*1e-6+100*10e-6), "resilience_cost_dollars_total", "model=gpt-5@eu")
 		w.equal(t, 1, "resilience_fallbacks_total", "model=gpt-5@us")
-		w.equal(t, 0, "resilience_model_available", "model=gpt-5@eu")
-		w.equal(t, 1, "resilience_model_available", "model=claude")
-		w.equal(t, 1, "resilience_holds", "model=gpt-5@eu", "by=quota")
+		w.equal(t, 1, "resilience_model_status", "model=gpt-5@eu", "status=unavailable")
+		w.equal(t, 1, "resilience_model_status", "model=claude", "status=available")
+		w.equal(t, 1, "resilience_held", "model=gpt-5@eu", "by=quota")
 		w.equal(t, 1, "resilience_breaker_state", "model=claude", "state=closed")
 		w.equal(t, 0, "resilience_breaker_state", "model=claude", "state=open")
 		w.equal(t, 1, "resilience_degradation_level", "level=none")
 		w.equal(t, 1, "resilience_config_generation")
-		_, there := w.value(t, "resilience_holds", "model=claude")
+		_, there := w.value(t, "resilience_held", "model=claude")
 		require.False(t, there)
-		left, there := w.value(t, "resilience_retry_budget_attempts")
+		left, there := w.value(t, "resilience_retry_budget_left")
 		require.True(t, there)
 		require.LessOrEqual(t, left, 10.)
 		require.Greater(t, left, 9.)
 
 		require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"monitor":{"names":7}}`), by))
 		require.Error(t, w.pool.Reload(t.Context(), []byte(`{"monitor":{"names":-7}}`), by))
-		w.equal(t, 1, "resilience_config_changes_total", "result=applied")
-		w.equal(t, 1, "resilience_config_changes_total", "result=refused")
+		w.equal(t, 1, "resilience_config_reloads_total", "outcome=applied")
+		w.equal(t, 1, "resilience_config_reloads_total", "outcome=refused")
 		w.equal(t, 2, "resilience_config_generation")
 	})
 }
@@ -201,8 +201,8 @@ func TestStreams(t *testing.T) {
 		w.equal(t, 2, "resilience_streams_total", "model=m")
 		w.equal(t, 1, "resilience_streams_broken_total", "model=m")
 		w.equal(t, 2, "resilience_attempt_duration_seconds", "model=m")
-		w.equal(t, 2, "resilience_first_token_seconds", "model=m")
-		w.equal(t, 1, "resilience_output_token_seconds", "model=m")
+		w.equal(t, 2, "resilience_time_to_first_token_seconds", "model=m")
+		w.equal(t, 1, "resilience_time_per_output_token_seconds", "model=m")
 		w.equal(t, 2, "gen_ai_client_operation_duration_seconds", "gen_ai_request_model=m", "gen_ai_operation_name=chat")
 		w.equal(t, 2, "gen_ai_server_time_to_first_token_seconds")
 		w.equal(t, 1, "gen_ai_client_token_usage", "gen_ai_token_type=input")
@@ -218,7 +218,7 @@ func TestLint(t *testing.T) {
 	for _, p := range problems {
 		t.Error(p.Metric, p.Text)
 	}
-	w.equal(t, 0.002, "resilience_tenant_cost_dollars_total", "group=ACME")
+	w.equal(t, 0.002, "resilience_group_cost_dollars_total", "group=ACME")
 }
 
 func TestDeploymentsOfOneModelAreOneToTheConventions(t *testing.T) {
@@ -316,8 +316,8 @@ func TestForeignNames(t *testing.T) {
 		call(i)
 	}
 	require.Equal(t, before, count())
-	w.equal(t, float64(n+1000), "resilience_calls_total", "outcome=failed")
-	dropped, _ := w.value(t, "resilience_names_dropped_total")
+	w.equal(t, float64(n+1000), "resilience_calls_total", "outcome=invalid")
+	dropped, _ := w.value(t, "resilience_series_dropped_total", "label=op")
 	require.Greater(t, dropped, float64(n)*.9)
 	w.equal(t, dropped, "resilience_troubled_calls_total", "op=other", "outcome=failed")
 }
@@ -325,12 +325,12 @@ func TestForeignNames(t *testing.T) {
 func TestReload(t *testing.T) {
 	w := newWorld(t, monitor.Config{Models: 2})
 	w.equal(t, 1, "resilience_models_dropped")
-	_, there := w.value(t, "resilience_model_available", "model=claude")
+	_, there := w.value(t, "resilience_model_status", "model=claude")
 	require.False(t, there)
 	require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"models":[{"id":"claude"},{"id":"gpt-5@us"}]}`), by))
 	w.equal(t, 0, "resilience_models_dropped")
-	w.equal(t, 1, "resilience_model_available", "model=claude")
-	_, there = w.value(t, "resilience_model_available", "model=gpt-5@eu")
+	w.equal(t, 1, "resilience_model_status", "model=claude", "status=available")
+	_, there = w.value(t, "resilience_model_status", "model=gpt-5@eu")
 	require.False(t, there)
 }
 
@@ -340,6 +340,12 @@ func TestRegistration(t *testing.T) {
 	require.NoError(t, err)
 	_, err = resilience.NewPool(monitor.New(monitor.Config{Registerer: registry}))
 	require.ErrorContains(t, err, "monitor.registerer: has a monitor already: give each a label of its own, by prometheus.WrapRegistererWith")
+
+	again := prometheus.NewRegistry()
+	_, err = resilience.NewPool(monitor.New(monitor.Config{Registerer: again}), nil)
+	require.Error(t, err)
+	_, err = resilience.NewPool(monitor.New(monitor.Config{Registerer: again}))
+	require.NoError(t, err, "a pool that did not come to be registers nothing")
 
 	registry = prometheus.NewRegistry()
 	for _, pool := range []string{"chat", "embeddings"} {
@@ -357,7 +363,7 @@ func TestRegistration(t *testing.T) {
 	require.NoError(t, byHand.Register(mine))
 	all, err := byHand.Gather()
 	require.NoError(t, err)
-	require.True(t, slices.ContainsFunc(all, func(f *dto.MetricFamily) bool { return f.GetName() == "resilience_retry_budget_attempts" }))
+	require.True(t, slices.ContainsFunc(all, func(f *dto.MetricFamily) bool { return f.GetName() == "resilience_retry_budget_left" }))
 	require.True(t, byHand.Unregister(mine))
 
 	_, err = resilience.NewPool(mine)
@@ -426,7 +432,7 @@ func TestScrapesStopNobody(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	w.equal(t, 2000, "resilience_calls_total", "outcome=answered")
+	w.equal(t, 2000, "resilience_calls_total", "outcome=ok")
 	require.NoError(t, w.pool.Drain(t.Context()))
 	w.equal(t, 1, "resilience_draining")
 }

@@ -55,20 +55,22 @@ func spreadOf(name, help string, bounds []float64, read func(*reading) *resilien
 // table is all that a monitor tells, but for features' own numbers and the conventions'.
 func (m *Monitor) table() []family {
 	list := []family{
-		ofPool(counter, "calls_total", "Calls that ended, by how.", m.calls, "outcome"),
+		ofPool(counter, "calls_total", "Calls that ended, by kind of failure, or ok.", m.calls, "outcome"),
 		ofPool(counter, "troubled_calls_total", "Calls that did not go as they should, by operation and how they ended.", m.troubled, "op", "outcome"),
 		ofPool(gauge, "calls_in_flight", "Calls that are open.", func(t tell) { t(float64(m.pool.InFlight())) }),
 		ofPool(gauge, "draining", "1 if new calls are refused for good.", func(t tell) { t(yes(m.pool.Draining())) }),
 		ofPool(gauge, "config_generation", "The number of the configuration in effect.", func(t tell) { t(float64(m.pool.Generation())) }),
-		ofPool(counter, "config_changes_total", "Configurations that came while the pool was in use.", func(t tell) {
+		ofPool(counter, "config_reloads_total", "Configurations that came while the pool was in use.", func(t tell) {
 			t(float64(m.applied.Load()), "applied")
 			t(float64(m.refused.Load()), "refused")
-		}, "result"),
+		}, "outcome"),
 		ofPool(counter, "panics_total", "Panics in the background.", func(t tell) { t(float64(m.panics.Load())) }),
 		ofPool(counter, "budget_events_total", "Times that a budget has passed its soft or its hard limit.", func(t tell) { t(float64(m.budgets.Load())) }),
-		ofPool(counter, "names_dropped_total", "Times that an operation or a group was told as other.", func(t tell) {
-			t(float64(m.ops.dropped.Load() + m.groups.dropped.Load()))
-		}),
+		ofPool(counter, "warnings_total", "Warnings that something is set up badly.", func(t tell) { t(float64(m.warnings.Load())) }),
+		ofPool(counter, "series_dropped_total", "Times that something was told as other, by the label that had no room.", func(t tell) {
+			t(float64(m.ops.dropped.Load()), "op")
+			t(float64(m.groups.dropped.Load()), "group")
+		}, "label"),
 		ofPool(gauge, "models_dropped", "Models without series of their own.", func(t tell) {
 			t(float64(max(len(m.pool.Models())-m.config.Load().Models, 0)))
 		}),
@@ -77,9 +79,9 @@ func (m *Monitor) table() []family {
 		ofModel(counter, "attempts_total", "Attempts that ended, by kind of failure, or ok.", attempts, "kind"),
 		spreadOf("attempt_duration_seconds", "How long attempts took, of streams to their end.", durations[:],
 			func(r *reading) *resilience.Distribution { return &r.Took }),
-		spreadOf("first_token_seconds", "How long it took to the first meaningful chunk of streams.", firsts[:],
+		spreadOf("time_to_first_token_seconds", "How long it took to the first meaningful chunk of streams.", firsts[:],
 			func(r *reading) *resilience.Distribution { return &r.First }),
-		spreadOf("output_token_seconds", "How long streams took for a token, after the first.", tokenTimes[:],
+		spreadOf("time_per_output_token_seconds", "How long streams took for a token, after the first.", tokenTimes[:],
 			func(r *reading) *resilience.Distribution { return &r.PerToken }),
 		ofModel(counter, "tokens_total", "Tokens of attempts, where they are known.", tokens, "type"),
 		ofModel(counter, "cost_dollars_total", "What attempts have cost, where that is known.", func(r *reading, t tell) { t(r.Cost) }),
@@ -89,37 +91,45 @@ func (m *Monitor) table() []family {
 
 		ofModel(counter, "retries_total", "Attempts made again by the same model.", func(r *reading, t tell) { t(float64(r.retries.Load())) }),
 		ofModel(counter, "fallbacks_total", "Calls that came from another model.", func(r *reading, t tell) { t(float64(r.fallbacks.Load())) }),
-		ofModel(counter, "hedges_total", "Attempts made beside one that was slow.", func(r *reading, t tell) { t(float64(r.hedges.Load())) }),
+		ofModel(counter, "hedges_started_total", "Attempts made beside one that was slow.", func(r *reading, t tell) { t(float64(r.hedges.Load())) }),
 		ofModel(counter, "rescues_total", "Streams that broke and went on here.", func(r *reading, t tell) { t(float64(r.rescues.Load())) }),
 		ofModel(counter, "rejections_total", "Attempts that were refused before they were made.", func(r *reading, t tell) { t(float64(r.rejections.Load())) }),
 		ofModel(counter, "breaker_transitions_total", "Changes of a breaker's state, by the new one.", func(r *reading, t tell) { r.breaker.tell(t) }, "to"),
 		ofModel(counter, "health_changes_total", "Changes of a model's health, by the new one.", func(r *reading, t tell) { r.health.tell(t) }, "to"),
 		ofModel(counter, "recoveries_total", "Steps of recoveries, by where they lead.", func(r *reading, t tell) { r.recovery.tell(t) }, "to"),
 
-		ofModel(gauge, "model_available", "1 if the model is in rotation.", func(r *reading, t tell) { t(yes(r.of.Available())) }),
-		ofModel(gauge, "holds", "1 for each reason why the model is out of rotation.", func(r *reading, t tell) { holds(r.of, false, t) }, "by"),
-		ofModel(gauge, "key_holds", "Keys of the model that are not used, by reason.", func(r *reading, t tell) { holds(r.of, true, t) }, "by"),
-		ofModel(gauge, "in_flight_attempts", "Attempts under way, open streams too.", func(r *reading, t tell) { t(float64(r.of.InFlight())) }),
-		ofModel(gauge, "queued_calls", "Calls that wait for room at the model.", func(r *reading, t tell) { t(float64(r.of.Queued())) }),
-		ofModel(gauge, "capacity_attempts", "Attempts that may be under way, 0 if that is not known.", func(r *reading, t tell) { t(float64(r.of.Capacity())) }),
-		ofModel(gauge, "ramp_ratio", "The part of its traffic that a model gets on its way back.", func(r *reading, t tell) { t(r.of.Ramp()) }),
+		ofModel(gauge, "model_status", "1 for the status of the model, 0 for the others.", status, "status"),
+		ofModel(gauge, "held", "1 for each reason why the model is out of rotation.", func(r *reading, t tell) { held(r.of, false, t) }, "by"),
+		ofModel(counter, "holds_total", "Times that the model was held, or for longer, by reason.", func(r *reading, t tell) { r.holds.tell(t) }, "by"),
+		ofModel(gauge, "keys", "Keys that the model has by name.", func(r *reading, t tell) { t(float64(len(r.of.Info().Keys))) }),
+		ofModel(gauge, "keys_held", "Keys of the model that are not used, by reason.", func(r *reading, t tell) { held(r.of, true, t) }, "by"),
+		ofModel(gauge, "attempts_in_flight", "Attempts under way, open streams too.", func(r *reading, t tell) { t(float64(r.of.InFlight())) }),
+		ofModel(gauge, "attempts_queued", "Calls that wait for room at the model.", func(r *reading, t tell) { t(float64(r.of.Queued())) }),
+		ofModel(gauge, "capacity", "Attempts that may be under way, where that is known.", func(r *reading, t tell) {
+			if n := r.of.Capacity(); n > 0 {
+				t(float64(n))
+			}
+		}),
+		ofModel(gauge, "traffic_ratio", "The part of its traffic that a model gets on its way back.", func(r *reading, t tell) { t(r.of.Ramp()) }),
 	}
 	if m.given.TenantGroup != nil {
-		list = append(list, ofPool(counter, "tenant_cost_dollars_total", "What attempts have cost, by group of tenants.", m.costs, "group"))
+		list = append(list, ofPool(counter, "group_cost_dollars_total", "What attempts have cost, by group of tenants.", m.costs, "group"))
 	}
 	return list
 }
 
 func (m *Monitor) calls(t tell) {
-	ended := m.pool.Ended() // before what is taken away, so that the difference is never too large
-	failed, canceled := m.failed.Load(), m.canceled.Load()
+	answered := m.pool.Ended() // before what is taken away, so that the difference is never too large
+	for k := range m.failures {
+		if n := m.failures[k].Load(); n > 0 {
+			answered -= n
+			t(float64(n), resilience.Kind(k).String())
+		}
+	}
 	m.mu.Lock()
-	m.answered = max(m.answered, ended-failed-canceled)
-	answered := m.answered
-	m.mu.Unlock()
-	t(float64(answered), "answered")
-	t(float64(failed), "failed")
-	t(float64(canceled), "canceled")
+	defer m.mu.Unlock()
+	m.answered = max(m.answered, answered)
+	t(float64(m.answered), "ok")
 }
 
 func (m *Monitor) troubled(t tell) {
@@ -154,8 +164,15 @@ func tokens(r *reading, t tell) {
 	t(float64(r.Usage.Reasoning), "reasoning")
 }
 
-// holds tells what holds a model, or keys of it.
-func holds(of *resilience.Model, keys bool, t tell) {
+func status(r *reading, t tell) {
+	now := r.of.Status()
+	for s := resilience.Available; s <= resilience.Maintenance; s++ {
+		t(yes(s == now), s.String())
+	}
+}
+
+// held tells what holds a model, or keys of it.
+func held(of *resilience.Model, keys bool, t tell) {
 	counts := map[resilience.HoldBy]float64{}
 	for _, h := range of.Holds() {
 		if (h.Key != "") != keys {

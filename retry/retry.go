@@ -101,7 +101,7 @@ func (p *Policy) Install(s *resilience.Setup) error {
 	s.OnReset(func(m *resilience.Model) { p.pacers.Of(m).reset() })
 	s.Wrap(resilience.LayerRetry, p.layer)
 	s.Tell(resilience.Metric{
-		Name: "retry_budget_attempts", Help: "Retries that the budget has left.",
+		Name: "retry_budget_left", Help: "Retries that the budget has left.",
 		Read: func(tell func(resilience.Sample)) {
 			if ratio := p.plan.Load().Budget; ratio > 0 {
 				tell(resilience.Sample{Value: p.budget.left(p.now(), ratio)})

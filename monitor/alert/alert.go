@@ -116,7 +116,33 @@ func (a *Alerts) Install(s *resilience.Setup) error {
 	s.Observe(a.heed, resilience.EventFallback, resilience.EventHold, resilience.EventBreaker, resilience.EventHealth, resilience.EventRecovery,
 		resilience.EventConfig, resilience.EventPanic, resilience.EventDegrade, resilience.EventBudget)
 	s.OnReset(a.forget)
+	a.expose(s)
 	return nil
+}
+
+// expose has monitors know of a.
+func (a *Alerts) expose(s *resilience.Setup) {
+	s.Tell(resilience.Metric{
+		Name: "alerts_firing", Help: "Alerts that fire, those that are muted or inhibited among them.", Label: "severity",
+		Read: func(tell func(resilience.Sample)) {
+			for severity, n := range a.Counts().Firing {
+				tell(resilience.Sample{Label: severity.String(), Value: float64(n)})
+			}
+		},
+	})
+	channels := func(name, help string, of func(Channel) int64) {
+		s.Tell(resilience.Metric{Name: name, Help: help, Label: "channel", Read: func(tell func(resilience.Sample)) {
+			told := map[string]int64{} // two routes may have one channel
+			for _, c := range a.Counts().Channels {
+				told[c.Name] += of(c)
+			}
+			for name, n := range told {
+				tell(resilience.Sample{Label: name, Value: float64(n)})
+			}
+		}})
+	}
+	channels("notifications_sent_total", "Notifications that a channel has taken.", func(c Channel) int64 { return c.Sent })
+	channels("notifications_failed_total", "Notifications that a channel has not taken; each is sent again.", func(c Channel) int64 { return c.Failed })
 }
 
 // String returns the settings in effect.
