@@ -74,7 +74,7 @@ func TestPredictionOfAPool(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("published: prediction of a pool's models: measured %d of %d announced 30 s ahead, %d of %d calm ones announced; target ≥ 80 %%, ≤ 10 %%", ahead, each, falsely, each)
+	t.Logf("published: prediction of a pool's models: measured %d of %d announced 30 s ahead, %d of %d calm ones announced, reference none, target ≥ 80 %% and ≤ 10 %%", ahead, each, falsely, each)
 	require.GreaterOrEqual(t, ahead, each*8/10)
 	require.Zero(t, falsely)
 }

@@ -150,8 +150,11 @@ func weeks(seed uint64, long time.Duration) (t tally, score analytics.Score) {
 func TestPublishedPrediction(t *testing.T) {
 	var sum tally
 	skill := 0.
-	const seeds = 30
-	for seed := range uint64(seeds) {
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
 		one, score := weeks(1000+seed, 7*24*time.Hour)
 		sum.brownouts += one.brownouts
 		sum.announced += one.announced
@@ -161,13 +164,13 @@ func TestPublishedPrediction(t *testing.T) {
 		sum.told += one.told
 		sum.falsely += one.falsely
 		sum.lead += one.lead
-		skill += score.Skill() / seeds
+		skill += score.Skill() / float64(seeds)
 	}
 	early := float64(sum.early) / float64(sum.brownouts)
 	falsely := float64(sum.falsely) / float64(sum.told)
-	t.Logf("published: prediction of brownouts: measured %.1f %% announced 30 s ahead or more, %.1f %% of %d announcements false, lead %v in the mean; %d brownouts; %d of %d sudden failures; Brier skill %.2f; target ≥ 80 %%, ≤ 10 %%",
+	t.Logf("published: prediction of brownouts: measured %.1f %% announced 30 s ahead or more, %.1f %% of %d announcements false, lead %v in the mean; %d brownouts; %d of %d sudden failures; Brier skill %.2f, reference none, target ≥ 80 %% and ≤ 10 %%",
 		100*early, 100*falsely, sum.told, (sum.lead / time.Duration(max(sum.early, 1))).Round(time.Second), sum.brownouts, sum.foreseen, sum.sudden, skill)
-	require.Greater(t, sum.brownouts, 300)
+	require.Greater(t, sum.brownouts, 10*int(seeds))
 	require.GreaterOrEqual(t, early, .8)
 	require.LessOrEqual(t, falsely, .1)
 }

@@ -28,7 +28,7 @@ type benchmarks struct {
 
 // benchmarked says which package's directory has a benchmark, by the first part
 // of its name; the root has the others.
-var benchmarked = map[string]string{"BenchmarkPick": "balance"}
+var benchmarked = map[string]string{"BenchmarkPick": "balance", "BenchmarkScrape": "monitor", "BenchmarkMonitored": "monitor"}
 
 // runBenchmarks runs the benchmarks in rounds, each once a round, so that what
 // slows the machine for a while touches all alike.
@@ -40,7 +40,7 @@ func runBenchmarks(ctx context.Context, root string, rounds int, benchtime time.
 	}
 	defer os.RemoveAll(dir)
 	binary := func(pkg string) string { return filepath.Join(dir, filepath.Base(pkg)+".test") }
-	for _, pkg := range []string{"root", "balance"} {
+	for _, pkg := range []string{"root", "balance", "monitor"} {
 		if _, err := command(ctx, root, "go", "test", "-c", "-o", binary(pkg), "./"+strings.TrimPrefix(pkg, "root")); err != nil {
 			return b, err
 		}
@@ -55,6 +55,7 @@ func runBenchmarks(ctx context.Context, root string, rounds int, benchtime time.
 			{"root", []string{"-test.bench=^BenchmarkCallParallel$", "-test.cpu=1,2"}, 1},
 			{"root", []string{"-test.bench=^BenchmarkHTTP$"}, 10}, // a call takes as much longer
 			{"balance", []string{"-test.bench=^BenchmarkPick$"}, 1},
+			{"monitor", []string{"-test.bench=."}, 1},
 		} {
 			args := slices.Concat(run.args, []string{
 				"-test.run=^$", "-test.benchmem", "-test.count=1", "-test.timeout=30m", "-test.benchtime=" + (run.long * benchtime).String(),

@@ -12,7 +12,7 @@ import (
 )
 
 // testsOfFigures matches the names of the tests that reproduce figures.
-const testsOfFigures = "^(TestPublished|TestReal|TestFailoverBench|TestOutage|TestAvailability|TestOneModelDown|TestRecoveryTimes|TestMoney|TestSimulation|TestMutants|TestIncidents|TestFlapping|TestTotalOutage|TestBrownout|TestHerd|TestOverload|TestThousands|TestSuspended|TestFailoverDuringAVote|TestCrash|TestByzantine)"
+const testsOfFigures = "^(TestPublished|TestReal|TestFailoverBench|TestOutage|TestAvailability|TestOneModelDown|TestRecoveryTimes|TestMoney|TestSimulation|TestMutants|TestIncidents|TestFlapping|TestTotalOutage|TestBrownout|TestHerd|TestOverload|TestThousands|TestSuspended|TestFailoverDuringAVote|TestCrash|TestByzantine|TestSimulatedMonth|TestPrediction|TestForecasts)"
 
 // A published is one line by which a test reports a figure.
 type published struct {

@@ -32,6 +32,9 @@ var targets = []target{
 	{What: "a chunk of a stream over iter.Pull2, ns", Benchmark: "Stream/seq", Unit: "more-ns/chunk", Bound: 60},
 	{What: "a chunk of a stream from a bare cursor, ns", Benchmark: "Stream/cursor", Unit: "more-ns/chunk", Bound: 60},
 	{What: "a chunk of a stream from a bare Recv, ns", Benchmark: "Stream/recv", Unit: "more-ns/chunk", Bound: 60},
+	{What: "what a monitor adds to a call, ns", Benchmark: "Monitored", Unit: "more-ns/call", Bound: 5},
+	{What: "a scrape of 500 models, ns", Benchmark: "Scrape/500", Bound: 150e6},
+	{What: "a scrape of 5,000 models, ns", Benchmark: "Scrape/5000", Bound: 2e9},
 }
 
 // idleBound is the most that an unused part may add to a call.
