@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -284,6 +285,14 @@ func TestHistogram(t *testing.T) {
 	})
 }
 
+// heap is what is in use, in bytes.
+func heap() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
 func TestForeignNames(t *testing.T) {
 	const foreign = 1_000_000
 	n := foreign
@@ -311,11 +320,12 @@ func TestForeignNames(t *testing.T) {
 	for i := range 1000 {
 		call(i)
 	}
-	before := count()
+	before, memory := count(), heap()
 	for i := range n {
 		call(i)
 	}
 	require.Equal(t, before, count())
+	require.InDelta(t, memory, heap(), 2e6)
 	w.equal(t, float64(n+1000), "resilience_calls_total", "outcome=invalid")
 	dropped, _ := w.value(t, "resilience_series_dropped_total", "label=op")
 	require.Greater(t, dropped, float64(n)*.9)

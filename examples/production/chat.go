@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/health"
 )
@@ -21,24 +24,26 @@ const (
 
 // A service answers questions over HTTP.
 type service struct {
-	client *resilience.Client[[]Message, *resilience.Stream[Chunk]]
-	ready  http.Handler
-	log    *slog.Logger
+	client  *resilience.Client[[]Message, *resilience.Stream[Chunk]]
+	ready   http.Handler
+	metrics http.Handler
+	log     *slog.Logger
 }
 
 // newService returns a service that asks all of the pool's models in the same way.
 // Those of a provider that takes another one are bound by BindProviderStream.
-func newService(pool *resilience.Pool, checker *health.Checker, a api, log *slog.Logger) (*service, error) {
+func newService(pool *resilience.Pool, checker *health.Checker, a api, metrics prometheus.Gatherer, log *slog.Logger) (*service, error) {
 	client, err := resilience.NewClient(pool,
 		resilience.BindAllStreams(a.answer, hooks),
 		resilience.Hooks[[]Message, *resilience.Stream[Chunk]]{Reduce: shorter})
-	return &service{client, checker.Handler(1), log}, err
+	return &service{client, checker.Handler(1), promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}), log}, err
 }
 
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /chat", s.chat)
 	mux.Handle("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics) // for those inside alone
 	mux.HandleFunc("GET /livez", func(http.ResponseWriter, *http.Request) {})
 	return mux
 }

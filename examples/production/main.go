@@ -11,6 +11,7 @@
 //	curl -N -H 'Accept: text/event-stream' -d 'q=Why is the sky blue?' http://127.0.0.1:8080/chat
 //	curl -i -H 'X-Priority: low' -d 'q=Why is the sky blue?' http://127.0.0.1:8080/chat
 //	curl http://127.0.0.1:8080/readyz
+//	curl http://127.0.0.1:8080/metrics
 package main
 
 import (
@@ -25,6 +26,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // options are what was asked for.
@@ -78,11 +81,12 @@ func start(ctx context.Context, o options, log *slog.Logger) error {
 		o.config = d.config
 	}
 	models := newAPI(nil)
-	pool, checker, err := newPool(o, models, log)
+	metrics := prometheus.NewRegistry()
+	pool, checker, err := newPool(o, models, metrics, log)
 	if err != nil {
 		return err
 	}
-	s, err := newService(pool, checker, models, log)
+	s, err := newService(pool, checker, models, metrics, log)
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,9 @@ func TestSignal(t *testing.T) {
 	require.Equal(t, 503, refused.StatusCode)
 	code, _ := get(t, base+"/livez")
 	require.Equal(t, 200, code)
+	_, numbers := get(t, base+"/metrics")
+	require.Contains(t, numbers, "\nresilience_draining 1\n")
+	require.Contains(t, numbers, `resilience_streams_open{model="atlas-large"`)
 
 	text, end, err := play(t, io.MultiReader(strings.NewReader(string(begun)), res.Body))
 	require.NoError(t, err)

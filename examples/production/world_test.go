@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience/chaos"
@@ -91,9 +92,10 @@ func bubble(t *testing.T, config string, m chaos.Model, f func(w *world)) {
 		defer p.Close()
 		w := &world{T: t, models: p.Client().Transport, dead: map[string]bool{}, seen: map[string][]string{}}
 		log := slog.New(slog.NewTextHandler(w, nil))
-		pool, checker, err := newPool(options{config: write(t, config), every: -1}, newAPI(w), log)
+		metrics := prometheus.NewRegistry()
+		pool, checker, err := newPool(options{config: write(t, config), every: -1}, newAPI(w), metrics, log)
 		require.NoError(t, err)
-		s, err := newService(pool, checker, newAPI(w), log)
+		s, err := newService(pool, checker, newAPI(w), metrics, log)
 		require.NoError(t, err)
 		w.handler = s.handler()
 		ctx, stop := context.WithCancel(t.Context())
