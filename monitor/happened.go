@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +14,7 @@ import (
 var heeded = []resilience.EventKind{
 	resilience.EventRetry, resilience.EventFallback, resilience.EventHedge, resilience.EventRescue, resilience.EventReject,
 	resilience.EventBreaker, resilience.EventHealth, resilience.EventRecovery, resilience.EventConfig, resilience.EventPanic,
-	resilience.EventBudget, resilience.EventHold, resilience.EventWarning,
+	resilience.EventBudget, resilience.EventHold, resilience.EventWarning, resilience.EventRound,
 }
 
 // happened is what happened to a model, now and then.
@@ -88,6 +89,12 @@ func (m *Monitor) heed(_ context.Context, e resilience.Event) {
 		return
 	case resilience.EventWarning:
 		m.warnings.Add(1)
+		return
+	case resilience.EventRound:
+		m.rounds.add(e.To)
+		if e.To != "opened" && e.To != "resumed" {
+			m.divided.Store(math.Float64bits(e.Disagreement))
+		}
 		return
 	}
 	if e.Model == nil {

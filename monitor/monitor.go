@@ -99,6 +99,8 @@ type Monitor struct {
 	panics   atomic.Int64
 	budgets  atomic.Int64
 	warnings atomic.Int64
+	rounds   steps
+	divided  atomic.Uint64 // bits of how much the ballots of the latest vote disagreed
 	families []family
 	genAI    []convention // nil if they are not told
 	own      []owned      // features' own; complete when the pool is

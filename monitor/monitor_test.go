@@ -210,6 +210,17 @@ func TestStreams(t *testing.T) {
 	})
 }
 
+func TestVotes(t *testing.T) {
+	w := newWorld(t, monitor.Config{})
+	for _, e := range []resilience.Event{{To: "opened"}, {To: "approved", Disagreement: .4}, {To: "opened"}} {
+		e.Kind = resilience.EventRound
+		w.pool.Emit(t.Context(), e)
+	}
+	w.equal(t, 2, "resilience_rounds_total", "to=opened")
+	w.equal(t, 1, "resilience_rounds_total", "to=approved")
+	w.equal(t, 0.4, "resilience_round_disagreement_ratio")
+}
+
 func TestLint(t *testing.T) {
 	w := newWorld(t, monitor.Config{GenAI: true, TenantGroup: strings.ToUpper}, stack.New(stack.Config{}))
 	_, err := w.Call(resilience.WithOptions(t.Context(), resilience.CallOptions{Op: "sum", Tenant: "acme"}), "")

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 
@@ -71,6 +72,10 @@ func (m *Monitor) table() []family {
 			t(float64(m.ops.dropped.Load()), "op")
 			t(float64(m.groups.dropped.Load()), "group")
 		}, "label"),
+		ofPool(counter, "rounds_total", "Steps of votes, by where they lead.", func(t tell) { m.rounds.tell(t) }, "to"),
+		ofPool(gauge, "round_disagreement_ratio", "How much the ballots of the latest vote disagreed, from 0 to 1.", func(t tell) {
+			t(math.Float64frombits(m.divided.Load()))
+		}),
 		ofPool(gauge, "models_dropped", "Models without series of their own.", func(t tell) {
 			t(float64(max(len(m.pool.Models())-m.config.Load().Models, 0)))
 		}),
