@@ -1,12 +1,10 @@
 package notify
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -60,11 +58,7 @@ func (c Config) check() error {
 			names[ch.Name()] = true
 		}
 	}
-	var errs []error
-	for _, p := range problems {
-		errs = append(errs, &resilience.ConfigError{Path: p.Path, Problem: p.Problem})
-	}
-	return errors.Join(errs...)
+	return configErrors(problems)
 }
 
 func plainName(s string) bool {
