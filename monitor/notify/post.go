@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -14,9 +15,11 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
@@ -37,6 +40,9 @@ type HTTP struct {
 	// Timeout bounds a request.
 	Timeout time.Duration `json:"timeout" default:"10s" min:"10ms" max:"10m" off:"no"`
 
+	// Header is added to requests, such as an Authorization.
+	Header map[string]resilience.Secret `json:"-"`
+
 	// TLS is for receivers with an authority of their own, or that ask for a
 	// certificate.
 	TLS *tls.Config `json:"-"`
@@ -50,6 +56,7 @@ type poster struct {
 	guard   guard
 	plain   bool
 	timeout time.Duration
+	header  http.Header
 	client  *http.Client
 }
 
@@ -62,7 +69,14 @@ func newPoster(path string, h HTTP) (*poster, []settings.Problem) {
 		}
 	}
 	settings.Fill(&h)
-	p := &poster{guard: guard{slices.Clone(h.Allow)}, plain: h.AllowHTTP, timeout: h.Timeout}
+	p := &poster{guard: guard{slices.Clone(h.Allow)}, plain: h.AllowHTTP, timeout: h.Timeout, header: http.Header{}}
+	for name, v := range h.Header {
+		if !headerName(name) || strings.ContainsFunc(v.Reveal(), unicode.IsControl) {
+			problems = append(problems, settings.Problem{Path: path + ".header", Problem: "has a name or a value that no header has"})
+			continue
+		}
+		p.header.Set(name, v.Reveal())
+	}
 	dialer := &net.Dialer{ControlContext: p.control}
 	p.client = &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -76,6 +90,13 @@ func newPoster(path string, h HTTP) (*poster, []settings.Problem) {
 		},
 	}
 	return p, problems
+}
+
+// headerName reports whether s may be the name of a header of a user.
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // errBlocked is the address of a receiver that is not to be connected to.
@@ -126,9 +147,8 @@ func (p *poster) post(ctx context.Context, to, contentType string, body []byte, 
 	if err != nil {
 		return Permanent(errors.New("notify: the address of the receiver is not a URL"))
 	}
-	if header != nil {
-		req.Header = header.Clone()
-	}
+	maps.Copy(req.Header, p.header)
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("User-Agent", "resilience-notify")
 	res, err := p.client.Do(req)
