@@ -60,9 +60,10 @@ type poster struct {
 	client  *http.Client
 }
 
-// newPoster returns a poster, and what is wrong with h under path.
+// newPoster returns a poster, and what is wrong with h under path beside what
+// [settings.Check] finds in the configuration that h is of.
 func newPoster(path string, h HTTP) (*poster, []settings.Problem) {
-	problems := settings.Check(path, h)
+	var problems []settings.Problem
 	for i, a := range h.Allow {
 		if !a.IsValid() || a.Addr().Is4In6() {
 			problems = append(problems, settings.Problem{Path: fmt.Sprintf("%s.allow[%d]", path, i), Problem: "want a prefix such as 10.1.2.0/24 or fd00:1::/64"})

@@ -42,6 +42,7 @@ type inbox struct {
 
 	header []http.Header
 	body   []string
+	path   []string
 }
 
 func newInbox(t *testing.T, status int) *inbox {
@@ -49,7 +50,7 @@ func newInbox(t *testing.T, status int) *inbox {
 	in := &inbox{}
 	in.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		in.header, in.body = append(in.header, r.Header), append(in.body, string(body))
+		in.header, in.body, in.path = append(in.header, r.Header), append(in.body, string(body)), append(in.path, r.URL.Path)
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(in.Close)
