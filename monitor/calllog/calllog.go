@@ -101,6 +101,7 @@ func (l *Log) read(ctx context.Context, r resilience.Report, err error) {
 	if l.given.Trace != nil {
 		attrs = name(attrs, "trace", l.given.Trace(ctx))
 	}
+	r.Op = clip(r.Op)
 	attrs = append(attrs, r.LogValue().Group()...)
 	if wait := waited(r.Attempts); wait > 0 {
 		attrs = append(attrs, slog.Duration("waited", wait))
@@ -160,20 +161,21 @@ func waited(attempts []resilience.Attempt) (wait time.Duration) {
 	return wait
 }
 
-// name adds a foreign name, in at most 64 bytes of printable text.
+// name adds a foreign name, if there is one.
 func name(attrs []slog.Attr, key, value string) []slog.Attr {
-	const most = 64
 	if value == "" {
 		return attrs
 	}
-	if len(value) > most {
-		value = value[:most]
-	}
-	value = strings.Map(func(r rune) rune {
+	return append(attrs, slog.String(key, clip(value)))
+}
+
+// clip returns a foreign name in at most 64 bytes of printable text.
+func clip(name string) string {
+	const most = 64
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
 			return r
 		}
 		return -1
-	}, value)
-	return append(attrs, slog.String(key, value))
+	}, name[:min(len(name), most)])
 }

@@ -305,3 +305,17 @@ func TestSettings(t *testing.T) {
 	_, err = resilience.NewPool(calllog.New(calllog.Config{Burst: 2000}))
 	require.ErrorContains(t, err, "calllog.burst")
 }
+
+func TestForeignNamesAreBounded(t *testing.T) {
+	w := newWorld(t, calllog.Config{})
+	w.answer["a"] = fails(resilience.Overloaded)
+	long := strings.Repeat("é", 1<<16)
+	_, err := w.Call(resilience.WithOptions(t.Context(), resilience.CallOptions{Op: "x\n" + long, Tenant: "x\n" + long}), "")
+	require.NoError(t, err)
+	all := w.next(t)
+	require.Len(t, all, 1)
+	for _, name := range []string{"op", "tenant"} {
+		require.LessOrEqual(t, len(all[0][name].(string)), 64, name)
+		require.Equal(t, "x"+strings.Repeat("é", 31), all[0][name], name)
+	}
+}

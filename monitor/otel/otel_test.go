@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -263,4 +264,23 @@ func TestInstalledTwice(t *testing.T) {
 	require.NoError(t, err)
 	_, err = resilience.NewPool(b)
 	require.ErrorContains(t, err, "otel: this bridge belongs to another pool")
+}
+
+// A text that is not UTF-8 makes exporters lose all that they send with it.
+func TestForeignNames(t *testing.T) {
+	s := newSeen()
+	c, err := resilience.NewClient(pool(t, s), resilience.BindFunc("claude", func(context.Context, string) (string, error) { return "", nil }))
+	require.NoError(t, err)
+	for _, foreign := range []string{"x" + strings.Repeat("é", 1000), "\xff\xfe"} {
+		_, _ = c.Call(resilience.WithOptions(t.Context(), resilience.CallOptions{Op: foreign}), "")
+	}
+	require.Len(t, s.spans.GetSpans(), 4)
+	for _, sp := range s.spans.GetSpans() {
+		require.True(t, utf8.ValidString(sp.Name))
+		require.LessOrEqual(t, len(sp.Name), 80)
+		for _, a := range sp.Attributes {
+			require.True(t, utf8.ValidString(a.Value.String()), a.Key)
+			require.LessOrEqual(t, len(a.Value.String()), 64, a.Key)
+		}
+	}
 }

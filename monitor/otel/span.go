@@ -2,6 +2,7 @@ package otel
 
 import (
 	"context"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -138,11 +139,9 @@ func usage(u resilience.Usage) (attrs []attribute.KeyValue) {
 	return attrs
 }
 
-// clip bounds a name that a caller chose.
+// clip bounds a name that a caller chose, and makes it UTF-8: exporters lose all
+// that goes with what is not.
 func clip(name string) string {
 	const most = 64
-	if len(name) > most {
-		return name[:most]
-	}
-	return name
+	return strings.ToValidUTF8(name[:min(len(name), most)], "")
 }
