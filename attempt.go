@@ -357,7 +357,7 @@ func (a *attempt) started() error {
 	}
 	now := a.pool.now()
 	a.call.clock = now
-	a.jot(func(n *note) { n.firstChunk = time.Duration(now - a.start) })
+	a.jot(func(n *note) { n.firstChunk = time.Duration(max(now-a.start, 1)) }) // 0 is none yet, and clocks may be coarse
 	if t := a.model.totals; t != nil {
 		t.opened.Add(1)
 	}

@@ -152,6 +152,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	p, v := c.pool, c.current()
 	if opts == nil && c.pinned == "" && c.hooks.Default == nil {
 		if err := p.refuse(v.table); err != nil && ctx.Err() == nil && ctx.Value(callKey{}) == nil {
+			p.open.Add(1 << openBits)
 			return resp, err
 		}
 	}
@@ -178,7 +179,7 @@ func (c *Client[Req, Resp]) send(ctx context.Context, req Req, opts *CallOptions
 	} else if p.draining.Load() {
 		err = &rejection{reason: "the pool is draining"}
 	} else if err = x.afford(); err == nil {
-		err = p.layers(&x.Call, &x.Call)
+		err = x.layers()
 	}
 	if err == nil && x.streams {
 		if l := x.alive(); l != nil {
@@ -208,11 +209,14 @@ func (x *exchange[Req, Resp]) fail(ctx context.Context, req Req, err error, rep 
 		rep = new(Report)
 	}
 	x.record().falls = true
-	resp, err = fall(req, x.conclude(err, rep))
+	err = x.conclude(err, rep)
 	if rep != nil {
-		rep.Defaulted = err == nil
-		x.read(rep, err)
+		defer func() { // also if Default panics, with what it was called for
+			rep.Defaulted = err == nil
+			x.read(rep, err)
+		}()
 	}
+	resp, err = fall(req, err)
 	return resp, err
 }
 

@@ -172,9 +172,11 @@ func (s *Setup) Background(name string, run func(ctx context.Context) error) {
 
 // Reports makes fn read the report of each call that did not go as it should: that
 // failed or was canceled, met a failure on its way, was answered by another name, a
-// held model or [Hooks.Default], was degraded, or whose stream broke. Err is what the caller gets. Other calls cost nothing. Fn is called with
-// the call's context when the call ends, on the goroutine on which it does; it must
-// return quickly, must not panic, and keep nothing of the report's slices.
+// held model or [Hooks.Default], was degraded, or whose stream broke. Err is what the
+// caller gets; of a call that panics it has the kind [Unknown], or is what
+// [Hooks.Default] was called for. Fn is called once for a call, with the call's context
+// when it ends, on the goroutine on which it does; it must return quickly, must not
+// panic, and keep nothing of the report's slices.
 func (s *Setup) Reports(fn func(ctx context.Context, r Report, err error)) {
 	s.pool.readers = append(s.pool.readers, fn)
 }

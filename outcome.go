@@ -41,6 +41,30 @@ func (c *Call) conclude(err error, rep *Report) error {
 	return err
 }
 
+// layers sends the call through the layers. One that panics is read of too.
+func (c *Call) layers() error {
+	p := c.pool
+	if len(p.readers) == 0 {
+		return p.layers(c, c)
+	}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		err := error(Unknown)
+		t := c.record()
+		if n := len(t.attempts); n > 0 && t.attempts[n-1].Err != nil {
+			err = t.attempts[n-1].Err
+		}
+		rep := c.sum(false, nil, time.Duration(p.now()-c.start))
+		c.read(&rep, err)
+	}()
+	err := p.layers(c, c)
+	returned = true
+	return err
+}
+
 // read hands the report to those who read what did not go as it should.
 func (c *Call) read(rep *Report, err error) {
 	if err == nil && !rep.troubled() {

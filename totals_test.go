@@ -158,3 +158,79 @@ func TestNobodyWantsTotals(t *testing.T) {
 	_, ok := p.Model("m").Totals()
 	require.False(t, ok)
 }
+
+// A clock that ticks coarsely sees no time go by until the first chunk.
+func TestStreamsThatBeginAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := resilience.NewPool(keeping)
+		require.NoError(t, err)
+		c, err := resilience.NewClient(p, resilience.BindStream("m", func(context.Context, string) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				if yield("one", nil) {
+					time.Sleep(time.Second)
+					yield("two", nil)
+				}
+			}
+		}, resilience.StreamHooks[string, string]{}))
+		require.NoError(t, err)
+		s, err := c.Call(t.Context(), "")
+		require.NoError(t, err)
+		for range s.All() {
+		}
+		all := totalsOf(t, p, "m")
+		require.EqualValues(t, 1, all.Streams)
+		require.Zero(t, all.Open)
+		require.EqualValues(t, 1, all.First.Count())
+		require.InEpsilon(t, time.Second, all.Took.Sum(), 1./15)
+	})
+}
+
+// What goes wrong in the service's own functions does not hide the call.
+func TestReportsOfPanics(t *testing.T) {
+	var errs []error
+	reads := feature(func(s *resilience.Setup) error {
+		s.Reports(func(_ context.Context, r resilience.Report, err error) {
+			require.False(t, r.Defaulted)
+			errs = append(errs, err)
+		})
+		return nil
+	})
+	p, err := resilience.NewPool(reads)
+	require.NoError(t, err)
+	c := newClient(t, p, resilience.BindFunc("m", func(_ context.Context, req string) (string, error) {
+		if req == "callee" {
+			panic("callee")
+		}
+		return "", resilience.Overloaded
+	}), resilience.Hooks[string, string]{
+		Default: func(string, error) (string, error) { panic("default") },
+	})
+	require.Panics(t, func() { _, _ = c.Call(t.Context(), "default") })
+	require.Len(t, errs, 1)
+	require.ErrorIs(t, errs[0], resilience.Overloaded)
+	require.EqualValues(t, 1, p.Ended())
+	require.Zero(t, p.InFlight())
+	require.Panics(t, func() { _, _ = c.Call(t.Context(), "callee") })
+	require.Len(t, errs, 2)
+	require.Equal(t, resilience.Unknown, resilience.KindOf(errs[1]))
+	require.EqualValues(t, 2, p.Ended())
+}
+
+func TestRefusedCallsEnd(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		p, err := resilience.NewPool(keeping, feature(func(s *resilience.Setup) error {
+			if read {
+				s.Reports(func(context.Context, resilience.Report, error) {})
+			}
+			return nil
+		}))
+		require.NoError(t, err)
+		c, err := resilience.NewClient(p, resilience.BindFunc("m", func(context.Context, string) (string, error) { return "", nil }))
+		require.NoError(t, err)
+		p.Model("m").Hold(t.Context(), resilience.Hold{By: resilience.HoldHealth, Until: time.Now().Add(time.Hour)})
+		_, err = c.Call(t.Context(), "")
+		require.ErrorIs(t, err, resilience.Rejected)
+		require.EqualValues(t, 1, p.Ended(), read)
+		require.Zero(t, p.InFlight())
+	}
+}
