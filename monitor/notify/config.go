@@ -1,7 +1,7 @@
 package notify
 
 import (
-	"fmt"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -16,7 +16,8 @@ type Config struct {
 	// Channels are where notifications go. Their names differ.
 	Channels []Channel `json:"-"`
 
-	// Queue is how many groups wait for each channel.
+	// Queue is how many groups wait for each channel, the one among them that it is
+	// being told of.
 	Queue int `json:"queue" default:"64" max:"10000" off:"no"`
 
 	// Timeout bounds a try.
@@ -28,7 +29,8 @@ type Config struct {
 	Backoff    time.Duration `json:"backoff" default:"1s" min:"1ms" max:"1h" off:"no"`
 	MaxBackoff time.Duration `json:"maxBackoff" default:"1m" min:"1ms" max:"1h" off:"no"`
 
-	// Keep is how long a notification is tried for.
+	// Keep is how long a notification is tried for, and waits at most, even if the
+	// channel says to wait for longer.
 	Keep time.Duration `json:"keep" default:"1h" min:"1s" max:"168h" off:"no"`
 
 	// Flush is how long Run goes on when it is told to stop, while something waits
@@ -42,23 +44,18 @@ type Config struct {
 	Seed uint64 `json:"-"`
 }
 
-func (c Config) check() error {
-	problems := settings.Check(section, c)
-	names := map[string]bool{}
-	for i, ch := range c.Channels {
-		path := fmt.Sprintf("%s.channels[%d]", section, i)
-		switch {
-		case ch == nil:
-			problems = append(problems, settings.Problem{Path: path, Problem: "is nil"})
-		case !plainName(ch.Name()):
-			problems = append(problems, settings.Problem{Path: path, Problem: "has a name that is not 1 to 64 letters, digits and -_."})
-		case names[ch.Name()]:
-			problems = append(problems, settings.Problem{Path: path, Problem: ch.Name() + " is the name of another channel"})
-		default:
-			names[ch.Name()] = true
-		}
+// over returns c with what a section of a configuration file says lying over it,
+// and defaults filled in.
+func (c Config) over(raw json.RawMessage) (Config, error) {
+	var problems []settings.Problem
+	if raw != nil {
+		problems = settings.Decode(section, raw, &c)
 	}
-	return configErrors(problems)
+	if len(problems) == 0 {
+		problems = settings.Check(section, c)
+	}
+	settings.Fill(&c)
+	return c, configErrors(problems)
 }
 
 func plainName(s string) bool {

@@ -14,6 +14,7 @@ type failure struct {
 	permanent bool
 	after     time.Duration // before it is worth another try
 	unsent    bool          // the receiver certainly has not taken it
+	text      string        // safe to keep
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -39,27 +40,56 @@ func Retryable(err error, after time.Duration) error {
 	return &failure{err: err, after: min(max(after, 0), time.Hour)}
 }
 
-func failureOf(err error) failure {
-	if f, ok := errors.AsType[*failure](err); ok {
-		return *f
+// failureOf reads a channel's error, whose methods may do as they please.
+func failureOf(err error) *failure {
+	f := failure{err: err}
+	if marked, ok := errors.AsType[*failure](err); ok {
+		f = *marked
+		f.err = err
 	}
-	return failure{err: err}
+	f.text = safeText(err)
+	return &f
 }
 
-// maxText bounds what is kept of an error's text, in bytes.
-const maxText = 200
+// textOf is what is kept of an error's text.
+func textOf(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok && f.text != "" {
+		return f.text
+	}
+	return safeText(err)
+}
 
-var address = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
+// maxText bounds what is kept of an error's text, in bytes, and maxRead what is
+// looked at.
+const (
+	maxText = 200
+	maxRead = 4096
+)
+
+var (
+	address = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
+	keylike = regexp.MustCompile(`[A-Za-z0-9+/=_-]{20,}`)
+)
 
 // safeText is the text of an error on a line, with the addresses in it cut down
-// to their scheme: their paths are keys.
+// to their scheme, as their paths are keys, and without what looks like one.
 func safeText(err error) string {
 	if err == nil {
 		return ""
 	}
-	text := address.ReplaceAllStringFunc(err.Error(), func(s string) string {
+	text := err.Error()
+	if len(text) > maxRead { // the last word may be half a key
+		text = text[:max(strings.LastIndexByte(text[:maxRead], ' '), 0)] + "…"
+	}
+	text = address.ReplaceAllStringFunc(text, func(s string) string {
 		scheme, _, _ := strings.Cut(s, "://")
 		return scheme + "://[redacted]"
+	})
+	text = keylike.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.ContainsAny(s, "0123456789") {
+			return "[redacted]"
+		}
+		return s
 	})
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

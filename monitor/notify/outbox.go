@@ -3,12 +3,15 @@ package notify
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
 )
 
@@ -16,7 +19,9 @@ import (
 var (
 	ErrFull    = errors.New("notify: too many groups wait for the channel")
 	ErrUnknown = errors.New("notify: there is no channel of that name")
-	ErrStopped = errors.New("notify: the outbox has stopped")
+	ErrStopped = errors.New("notify: the outbox is in no pool, or Pool.Run has ended")
+
+	errLate = errors.New("it has waited for as long as notifications are kept")
 )
 
 // A Paced channel may be asked once every so often, and no more. Outboxes heed
@@ -28,48 +33,130 @@ type Paced interface{ Pace() time.Duration }
 // notification of a group takes the place of those before it. An end whose
 // beginning has certainly not arrived is not told either.
 //
-// What waits is in memory, and lost with the process. Methods may be called at
-// any time by any goroutine.
+// It is a [resilience.Feature] that owns the section "notify" and delivers within
+// [resilience.Pool.Run]. When that is told to stop, it goes on for [Config].Flush,
+// and tries once what it has not tried yet. A channel that does not heed its context
+// holds it up.
+//
+// What waits is in memory, and lost with the process. Methods may be called at any
+// time by any goroutine.
+//
+// # Errors of channels
+//
+// [Outbox.Records] has the text of errors, cut to 200 bytes. Addresses in it are cut
+// down to their scheme, and words of 20 or more letters, digits and +/=_- are left
+// out that have a digit in them, as most keys are. A channel of yours should
+// put no key into its errors: a short one, or one without a digit, is not known for
+// one.
 type Outbox struct {
-	cfg     Config
-	lanes   map[string]*lane
-	names   []string
-	running atomic.Bool
+	given Config
+	wrong []settings.Problem // with the channels
+	pool  atomic.Pointer[resilience.Pool]
+	cfg   atomic.Pointer[Config] // filled
+	lanes map[string]*lane
+	names []string
 
 	mu      sync.Mutex
 	rng     *rand.Rand
-	records []Record // a ring
-	next    int
+	records ring
 }
 
-// NewOutbox returns an outbox. Its error joins [*resilience.ConfigError]s.
-func NewOutbox(cfg Config) (*Outbox, error) {
-	if err := cfg.check(); err != nil {
-		return nil, err
-	}
-	settings.Fill(&cfg)
+// NewOutbox returns an outbox. What is wrong with cfg is reported by
+// [resilience.NewPool].
+func NewOutbox(cfg Config) *Outbox {
 	seed := cmp.Or(cfg.Seed, rand.Uint64())
-	o := &Outbox{cfg: cfg, lanes: map[string]*lane{}, rng: rand.New(rand.NewPCG(seed, seed))}
-	for _, c := range cfg.Channels {
-		l := newLane(o, c)
+	o := &Outbox{given: cfg, lanes: map[string]*lane{}, rng: rand.New(rand.NewPCG(seed, seed))}
+	for i, c := range cfg.Channels {
+		l, problem := o.lane(c)
+		if problem != "" {
+			o.wrong = append(o.wrong, settings.Problem{Path: fmt.Sprintf("%s.channels[%d]", section, i), Problem: problem})
+			continue
+		}
 		o.lanes[l.name] = l
 		o.names = append(o.names, l.name)
 	}
-	return o, nil
+	return o
 }
+
+// lane returns the lane of a channel, or what is wrong with it.
+func (o *Outbox) lane(c Channel) (l *lane, problem string) {
+	if c == nil {
+		return nil, "is nil"
+	}
+	l = &lane{o: o, c: c, wake: make(chan struct{}, 1)}
+	err := guarded(func() {
+		l.name = c.Name()
+		if p, ok := c.(Paced); ok {
+			l.pace = max(p.Pace(), 0)
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, "does not say its name and pace: " + err.Error()
+	case !plainName(l.name):
+		return nil, "has a name that is not 1 to 64 letters, digits and -_."
+	case o.lanes[l.name] != nil:
+		return nil, l.name + " is the name of another channel"
+	}
+	l.count.Channel = l.name
+	return l, ""
+}
+
+// Install implements [resilience.Feature].
+func (o *Outbox) Install(s *resilience.Setup) error {
+	cfg, err := o.given.over(nil)
+	if err = errors.Join(err, configErrors(o.wrong)); err != nil {
+		return err
+	}
+	if !o.pool.CompareAndSwap(nil, s.Pool()) {
+		return &resilience.ConfigError{Path: section, Problem: "this outbox belongs to another pool"}
+	}
+	o.set(cfg)
+	s.Configure(section, o.prepare)
+	s.Background(section, o.run)
+	return nil
+}
+
+func (o *Outbox) prepare(raw json.RawMessage) (func(), error) {
+	cfg, err := o.given.over(raw)
+	return func() { o.set(cfg) }, err
+}
+
+// set makes cfg, which is filled, the settings.
+func (o *Outbox) set(cfg Config) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if old := o.cfg.Swap(&cfg); old == nil || old.Records != cfg.Records {
+		o.records.resize(cfg.Records)
+	}
+}
+
+func (o *Outbox) config() *Config { return o.cfg.Load() }
+
+// String returns the settings in effect.
+func (o *Outbox) String() string {
+	if cfg := o.config(); cfg != nil {
+		return settings.Describe(*cfg)
+	}
+	return "in no pool"
+}
+
+func (o *Outbox) now() time.Duration             { return o.pool.Load().Now() }
+func (o *Outbox) at(now time.Duration) time.Time { return o.pool.Load().At(now) }
 
 // Send takes a notification for a channel and returns at once, with [ErrFull],
 // [ErrUnknown] or [ErrStopped] if it has not been taken. N and what it refers to
 // must not be changed any more.
 func (o *Outbox) Send(channel string, n Notification) error {
-	_, err := o.take(channel, n)
+	_, _, err := o.take(channel, n)
 	return err
 }
 
-// Channel returns the channel of that name as it is behind the outbox: Notify
-// returns once n, or a newer one of its group, has been delivered, or has been
-// given up with that error. If its context ends first, n still is in the outbox.
-// Notify of an unknown channel returns [ErrUnknown].
+// Channel returns the channel of that name as it is behind the outbox. Its Notify
+// returns nil once n, or a newer one of its group, has been delivered. If its context
+// ends first, n is taken back; a try that is out is waited for, [Config].Timeout at
+// most. So whatever Notify returns an error of is not sent later. Notify of an unknown
+// channel returns [ErrUnknown].
 func (o *Outbox) Channel(name string) Channel { return behind{o, name} }
 
 type behind struct {
@@ -80,34 +167,37 @@ type behind struct {
 func (b behind) Name() string { return b.name }
 
 func (b behind) Notify(ctx context.Context, n Notification) error {
-	end, err := b.o.take(b.name, n)
+	l, end, err := b.o.take(b.name, n)
 	if err != nil {
 		return err
 	}
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		l.leave(end, context.Cause(ctx), b.o.now())
+		<-end.done
 	case <-end.done:
-		return end.err
 	}
+	return end.err
 }
 
-func (o *Outbox) take(channel string, n Notification) (*outcome, error) {
+func (o *Outbox) take(channel string, n Notification) (*lane, *outcome, error) {
 	l := o.lanes[channel]
-	if l == nil {
-		return nil, ErrUnknown
+	switch {
+	case l == nil:
+		return nil, nil, ErrUnknown
+	case o.config() == nil:
+		return nil, nil, ErrStopped
 	}
-	return l.take(n, time.Now())
+	end, err := l.take(n, o.now())
+	return l, end, err
 }
 
-// Run delivers until ctx ends and for [Config].Flush more, and returns when all
-// channels have: a channel that does not heed its context holds it up. What
-// waits then is given up, and counted. Run runs once.
-func (o *Outbox) Run(ctx context.Context) error {
-	if o.running.Swap(true) {
-		return errors.New("notify: the outbox has been run before")
-	}
+// run delivers until ctx ends and all channels have returned.
+func (o *Outbox) run(ctx context.Context) error {
 	var wg sync.WaitGroup
+	for _, name := range o.names {
+		o.lanes[name].start()
+	}
 	for _, name := range o.names {
 		wg.Go(func() { o.lanes[name].run(ctx) })
 	}
@@ -122,52 +212,17 @@ func (o *Outbox) jitter(d time.Duration) time.Duration {
 	return d - time.Duration(o.rng.Int64N(int64(d)/2+1))
 }
 
-// A Record is how the delivery of a notification ended.
-type Record struct {
-	Time    time.Time
-	Channel string
-	Group   string
-	Reason  Reason
-	Tries   int
-	Took    time.Duration // since it was taken
-	Outcome Outcome
-	Error   string // of the last try, without addresses, at most 200 bytes
-}
-
 // Records returns the latest deliveries, the newest first.
 func (o *Outbox) Records() []Record {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make([]Record, 0, len(o.records))
-	for i := range o.records {
-		list = append(list, o.records[(o.next-1-i+2*len(o.records))%len(o.records)])
-	}
-	return list
+	return o.records.latest()
 }
 
 func (o *Outbox) record(r Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch most := max(o.cfg.Records, 0); {
-	case most == 0:
-	case len(o.records) < most:
-		o.records = append(o.records, r)
-		o.next = len(o.records) % most
-	default:
-		o.records[o.next] = r
-		o.next = (o.next + 1) % most
-	}
-}
-
-// Stats is how a channel is doing.
-type Stats struct {
-	Channel  string
-	Waiting  int             // groups
-	Busy     time.Time       // since when a try is out, or zero
-	Taken    int64           // notifications; they end in Outcomes, wait or are out
-	Refused  int64           // for lack of room, or after the end
-	Retries  int64           // tries that failed and were to be repeated
-	Outcomes [outcomes]int64 // by Outcome
+	o.records.add(r)
 }
 
 // Stats returns how the channels are doing, in their order.

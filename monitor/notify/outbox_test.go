@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/settings"
 	"github.com/cmmv-hive/resilience/monitor/notify"
 )
@@ -69,13 +70,21 @@ func note(group string, why notify.Reason) notify.Notification {
 // outbox runs an outbox until the function it returns is called.
 func outbox(t *testing.T, cfg notify.Config) (*notify.Outbox, func()) {
 	t.Helper()
-	cfg.Seed = 1
-	o, err := notify.NewOutbox(cfg)
-	require.NoError(t, err)
+	o, run := idle(t, cfg)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { require.NoError(t, o.Run(ctx)) })
+	wg.Go(func() { require.NoError(t, run(ctx)) })
 	return o, func() { cancel(); wg.Wait() }
+}
+
+// idle returns an outbox, and what runs it.
+func idle(t *testing.T, cfg notify.Config) (*notify.Outbox, func(context.Context) error) {
+	t.Helper()
+	cfg.Seed = 1
+	o := notify.NewOutbox(cfg)
+	pool, err := resilience.NewPool(o)
+	require.NoError(t, err)
+	return o, pool.Run
 }
 
 // balanced checks that nothing is lost uncounted.
@@ -104,8 +113,9 @@ func TestNewOutboxRefuses(t *testing.T) {
 		{Queue: -1},
 		{Timeout: time.Hour},
 	} {
-		_, err := notify.NewOutbox(cfg)
+		_, err := resilience.NewPool(notify.NewOutbox(cfg))
 		require.ErrorContains(t, err, "notify.")
+		require.ErrorAs(t, err, new(*resilience.ConfigError))
 	}
 }
 
@@ -120,7 +130,6 @@ func TestOutboxDelivers(t *testing.T) {
 		require.Equal(t, []string{"g1 new"}, a.got)
 		require.Equal(t, []string{"g2 new"}, b.got)
 		require.ErrorIs(t, o.Send("a", note("g1", notify.New)), notify.ErrStopped)
-		require.Error(t, o.Run(t.Context()))
 		require.Len(t, o.Records(), 2)
 		require.Equal(t, notify.Delivered, o.Records()[0].Outcome)
 		balanced(t, o)
@@ -245,14 +254,13 @@ func TestNewestStateWins(t *testing.T) {
 func TestOutboxForgetsWhatNobodyHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake("a", nil)
-		o, err := notify.NewOutbox(notify.Config{Channels: []notify.Channel{f}})
-		require.NoError(t, err)
+		o, run := idle(t, notify.Config{Channels: []notify.Channel{f}})
 		require.NoError(t, o.Send("a", note("g", notify.New)))
 		require.NoError(t, o.Send("a", note("g", notify.Resolved)))
 		require.NoError(t, o.Send("a", note("h", notify.Resolved))) // of an earlier process
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		require.NoError(t, o.Run(ctx))
+		require.NoError(t, run(ctx))
 		require.Equal(t, []string{"h resolved"}, f.got)
 		require.EqualValues(t, 2, o.Stats()[0].Outcomes[notify.Moot])
 		balanced(t, o)
@@ -304,20 +312,32 @@ func TestOutboxFlushes(t *testing.T) {
 	})
 }
 
-func TestNotifyReturnsWithItsContext(t *testing.T) {
+// Of what Notify returns an error nothing is sent later.
+func TestNotifyTakesBackWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake("a", func(_ context.Context, _ notify.Notification, try int) error {
+		f := newFake("a", func(_ context.Context, n notify.Notification, try int) error {
+			time.Sleep(time.Second)
 			if try == 1 {
 				return errors.New("down")
 			}
 			return nil
 		})
 		o, stop := outbox(t, notify.Config{Channels: []notify.Channel{f}})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		require.ErrorIs(t, o.Channel("a").Notify(ctx, note("g", notify.New)), context.DeadlineExceeded)
-		time.Sleep(time.Minute)
+		tell := func(group string, within time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), within)
+			defer cancel()
+			return o.Channel("a").Notify(ctx, note(group, notify.New))
+		}
+		require.ErrorContains(t, tell("failed while nobody waited", time.Millisecond), "deadline")
+		require.NoError(t, tell("out", time.Millisecond), "which was delivered though")
+		require.NoError(t, o.Send("a", note("before", notify.New)))
+		require.ErrorIs(t, tell("waited", time.Millisecond), context.DeadlineExceeded)
+		require.NoError(t, o.Send("a", note("sent", notify.New)))
+		require.ErrorIs(t, tell("sent", time.Millisecond), context.DeadlineExceeded, "and is sent for the other")
+		time.Sleep(time.Hour)
 		stop()
-		require.Equal(t, []string{"g new"}, f.got)
+		require.Equal(t, []string{"out new", "before new", "sent new"}, f.got)
+		require.EqualValues(t, 2, o.Stats()[0].Outcomes[notify.Abandoned])
+		balanced(t, o)
 	})
 }
