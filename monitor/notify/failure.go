@@ -40,13 +40,18 @@ func Retryable(err error, after time.Duration) error {
 	return &failure{err: err, after: min(max(after, 0), time.Hour)}
 }
 
-// failureOf reads a channel's error, whose methods may do as they please.
-func failureOf(err error) *failure {
+func failureOf(err error) failure {
 	f := failure{err: err}
 	if marked, ok := errors.AsType[*failure](err); ok {
 		f = *marked
 		f.err = err
 	}
+	return f
+}
+
+// read reads a channel's error, whose methods may do as they please.
+func read(err error) *failure {
+	f := failureOf(err)
 	f.text = safeText(err)
 	return &f
 }

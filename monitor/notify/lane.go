@@ -211,11 +211,11 @@ func (l *lane) try(ctx context.Context, n Notification) (f *failure) {
 	defer cancel()
 	broken := guarded(func() {
 		if err := l.c.Notify(ctx, n); err != nil {
-			f = failureOf(err)
+			f = read(err)
 		}
 	})
 	if broken != nil {
-		return failureOf(broken)
+		return read(broken)
 	}
 	return f
 }
