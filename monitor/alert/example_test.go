@@ -2,7 +2,11 @@ package alert_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -55,6 +59,47 @@ func ExampleNew() {
 	// new, warning: provider openai: few_models is 1
 	// new, critical: model gpt-5: 120 attempts wait for room
 	// resolved, critical: model gpt-5: 120 attempts wait for room
+	// <nil>
+}
+
+// An outbox stands before channels that are other people's servers: each goes at its own
+// pace, and what fails is tried again. Pool.Run runs all of it. Here Slack is a server of
+// the example's, which HTTP lets it post to; Slack itself needs none of that.
+func ExampleNew_slack() {
+	posted := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var message struct{ Text string }
+		_ = json.NewDecoder(r.Body).Decode(&message)
+		posted <- message.Text
+	}))
+	defer server.Close()
+	local := notify.HTTP{AllowHTTP: true, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+
+	slack, err := notify.NewSlack(notify.SlackConfig{URL: resilience.NewSecret(server.URL + "/services/T0/B0/key"), HTTP: local})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	outbox := notify.NewOutbox(notify.Config{Channels: []notify.Channel{slack}})
+	alerts := alert.New(alert.Config{
+		Routes: []alert.Route{{Channel: outbox.Channel("slack")}},
+		Rules:  map[string]alert.Rule{"long_queue": {Metric: "queue", Threshold: 100, Severity: "critical"}},
+	})
+	pool, err := resilience.NewPool(outbox, alerts, resilience.Models(resilience.ModelInfo{ID: "gpt-5"}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- pool.Run(ctx) }()
+
+	pool.Model("gpt-5").Queue(120)
+	fmt.Println(<-posted)
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// Critical: model gpt-5: 120 attempts wait for room
 	// <nil>
 }
 
