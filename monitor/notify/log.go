@@ -39,7 +39,7 @@ const maxNamed = 10
 
 // named adds a name that is not in the list yet, if there is room.
 func named(list []string, name string) []string {
-	name = short(line(name), 64)
+	name = line(short(name, 64))
 	switch {
 	case name == "" || slices.Contains(list, name) || len(list) > maxNamed:
 		return list

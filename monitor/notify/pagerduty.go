@@ -67,7 +67,7 @@ func NewPagerDuty(cfg PagerDutyConfig) (Channel, error) {
 		host, _ := os.Hostname()
 		cfg.Source = cmp.Or(host, "unknown")
 	}
-	cfg.Source = short(line(cfg.Source), pagerField)
+	cfg.Source = line(short(cfg.Source, pagerField))
 	if err := configErrors(problems); err != nil {
 		return nil, err
 	}

@@ -87,21 +87,21 @@ func pagerPayload(n Notification, source string) *pagerDetail {
 	first := n.Alerts[0]
 	p := &pagerDetail{
 		Summary: short(headline(n), pagerSummary), Source: source, Severity: pagerSeverity(n.Severity),
-		Timestamp: pagerTime(first.StartsAt), Group: short(line(n.Group), pagerField), Class: short(line(first.Rule), pagerField),
+		Timestamp: pagerTime(first.StartsAt), Group: line(short(n.Group, pagerField)), Class: line(short(first.Rule, pagerField)),
 		Details: pagerDetails{Reason: n.Reason.String(), LeftOut: n.Truncated},
 	}
 	for _, label := range []string{"model", "name", "provider"} {
 		if v := first.Labels[label]; v != "" {
-			p.Component = short(line(v), pagerField)
+			p.Component = line(short(v, pagerField))
 			break
 		}
 	}
 	for _, a := range n.Alerts {
 		d := pagerAlert{
-			Rule: short(line(a.Rule), pagerField), Severity: a.Severity.String(), Summary: short(summary(a), pagerText),
+			Rule: line(short(a.Rule, pagerField)), Severity: a.Severity.String(), Summary: short(summary(a), pagerText),
 			Description: short(strings.TrimSpace(a.Description), pagerText), Labels: strings.Join(labels(a), ", "),
 			Measured: number(a.Value), Threshold: number(a.Threshold),
-			Since: pagerTime(a.StartsAt), Until: pagerTime(a.EndsAt), Acked: short(line(a.AckedBy), pagerField),
+			Since: pagerTime(a.StartsAt), Until: pagerTime(a.EndsAt), Acked: line(short(a.AckedBy, pagerField)),
 		}
 		if a.Firing() {
 			p.Details.Firing = append(p.Details.Firing, d)
@@ -133,7 +133,7 @@ func pagerTime(t time.Time) string {
 
 func pagerLinks(n Notification) (list []pagerLink) {
 	for _, a := range n.Alerts {
-		l := pagerLink{webAddress(a.Runbook), "runbook: " + short(line(a.Rule), pagerField)}
+		l := pagerLink{webAddress(a.Runbook), "runbook: " + line(short(a.Rule, pagerField))}
 		if l.Href == "" || len(l.Href) > 2000 || len(list) == maxLinks || slices.Contains(list, l) {
 			continue
 		}

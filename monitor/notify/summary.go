@@ -87,7 +87,7 @@ func labels(a Alert) []string {
 		if i == maxLabels {
 			return append(list, fmt.Sprintf("%d more", len(keys)-i))
 		}
-		list = append(list, short(line(k), 64)+" "+short(line(a.Labels[k]), 64))
+		list = append(list, line(short(k, 64))+" "+line(short(a.Labels[k], 64)))
 	}
 	return list
 }
