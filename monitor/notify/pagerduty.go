@@ -63,11 +63,8 @@ func NewPagerDuty(cfg PagerDutyConfig) (Channel, error) {
 	case line(key) != key || strings.Contains(key, " "):
 		fail("routingKey", "has spaces or line breaks in it")
 	}
-	if cfg.Source == "" {
-		host, _ := os.Hostname()
-		cfg.Source = cmp.Or(host, "unknown")
-	}
-	cfg.Source = line(short(cfg.Source, pagerField))
+	host, _ := os.Hostname()
+	cfg.Source = cmp.Or(line(short(cfg.Source, pagerField)), host, "unknown")
 	if err := configErrors(problems); err != nil {
 		return nil, err
 	}
