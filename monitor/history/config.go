@@ -1,0 +1,61 @@
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/internal/settings"
+)
+
+// section is the name of the feature's part of a configuration file.
+const section = "history"
+
+// Config configures a [History]. The zero value is ready to use: a zero field means
+// the default that is named beside it.
+type Config struct {
+	// Models is how many models have a history of their own, in the order in which
+	// they are met; the others share one, [Others]. A model that has left the pool
+	// makes room for another.
+	Models int `json:"models" default:"256" max:"10000" off:"no"`
+
+	// File is where the history is kept across restarts; without it there is none
+	// before the process began. Its directory must be there, and one process alone
+	// may have it. It is not read again.
+	File string `json:"-"`
+
+	// SaveEvery is the time between two writes of File, beside that at the end of
+	// [resilience.Pool.Run]: what may be lost if the process does not end well.
+	// Negative means at the end only.
+	SaveEvery time.Duration `json:"saveEvery" default:"5m" min:"10s" max:"24h"`
+
+	// Location is where days, weeks and months of reports begin; UTC. An hour of
+	// history begins when one of UTC does, so where clocks differ by a part of an hour
+	// a day is that much off.
+	Location *time.Location `json:"-"`
+}
+
+// over returns c with what a section of a configuration file says lying over it,
+// and defaults filled in.
+func (c Config) over(raw json.RawMessage) (Config, error) {
+	var problems []settings.Problem
+	if raw != nil {
+		problems = settings.Decode(section, raw, &c)
+	}
+	if len(problems) == 0 {
+		problems = settings.Check(section, c)
+	}
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = &resilience.ConfigError{Path: p.Path, Problem: p.Problem}
+	}
+	settings.Fill(&c)
+	if c.Location == nil {
+		c.Location = time.UTC
+	}
+	return c, errors.Join(errs...)
+}
+
+// String returns the settings.
+func (c Config) String() string { return section + " " + settings.Describe(c) }
