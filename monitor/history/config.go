@@ -51,9 +51,6 @@ func (c Config) over(raw json.RawMessage) (Config, error) {
 		errs[i] = &resilience.ConfigError{Path: p.Path, Problem: p.Problem}
 	}
 	settings.Fill(&c)
-	if c.Location == nil {
-		c.Location = time.UTC
-	}
 	return c, errors.Join(errs...)
 }
 

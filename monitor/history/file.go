@@ -90,7 +90,7 @@ func (h *History) take(s *state) {
 	}
 	for i := range s.incidents {
 		if in := &s.incidents[i]; in.End.IsZero() {
-			in.close(written) // nobody saw it go on
+			in.End = over(in.Begin, written) // nobody saw it go on
 		}
 	}
 	h.incidents.list = s.incidents

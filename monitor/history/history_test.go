@@ -451,3 +451,52 @@ func TestReload(t *testing.T) {
 		})
 	})
 }
+
+func TestAsleep(t *testing.T) {
+	var w watch
+	const second = int64(time.Second)
+	w.begin(0, []resilience.Hold{{By: resilience.HoldHealth}, {By: resilience.HoldQuota, Key: "k"}}, time.Unix(0, 0))
+	o := w.take(3600*second, 3590*second)
+	require.EqualValues(t, 10_000, o.held, "what the process slept of it nobody observed")
+	require.EqualValues(t, 10_000, o.heldBy[resilience.HoldHealth])
+	require.Zero(t, o.heldBy[resilience.HoldQuota], "a key is not the model")
+	require.Zero(t, w.release(3610*second, resilience.HoldHealth))
+	o = w.take(3620*second, 0)
+	require.EqualValues(t, 10_000, o.held)
+	w.hold(3620*second, &resilience.Hold{By: resilience.HoldLimit, Until: time.Unix(5, 0)}, time.Unix(0, 0))
+	require.Equal(t, 5*time.Second, w.release(3630*second, resilience.HoldLimit), "it ran out before")
+	require.EqualValues(t, 5_000, w.take(3640*second, 0).held)
+
+	var l level
+	l.begin(0)
+	l.change(second, "severe")
+	l.change(2*second, "nonsense")
+	l.change(3*second, "none")
+	most, degraded := l.take(10*second, 0)
+	require.EqualValues(t, 3, most)
+	require.EqualValues(t, 2000, degraded)
+	most, degraded = l.take(20*second, 0)
+	require.Zero(t, most)
+	require.Zero(t, degraded)
+}
+
+func TestDegradedAndSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{SaveEvery: -1}, "a")
+		require.Equal(t, "history models=256 saveEvery=off", w.String())
+		w.alone(t, func() {
+			w.pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventDegrade, From: "none", To: "moderate"})
+			w.pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventDegrade, From: "moderate", To: "severe", Would: true})
+			time.Sleep(30 * time.Second)
+			w.pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventDegrade, From: "moderate", To: "none"})
+			time.Sleep(time.Hour)
+		})
+		rep := w.Report(Day, time.Now())
+		require.Equal(t, "moderate", rep.Pool.Level)
+		require.Equal(t, 30*time.Second, rep.Pool.Degraded)
+		by := resilience.Control{Actor: "mia", Reason: "a test"}
+		require.ErrorContains(t, w.pool.Reload(t.Context(), []byte(`{"history":{"model":1}}`), by), `did you mean "models"`)
+		require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"history":{"saveEvery":"1m"}}`), by))
+		require.Equal(t, "history models=256 saveEvery=1m", w.String())
+	})
+}

@@ -10,10 +10,10 @@ import (
 	"github.com/cmmv-hive/resilience"
 )
 
-// An Incident is something that went wrong for a while.
+// An Incident is a time for which something held a model.
 type Incident struct {
 	Model  string    `json:"model"`
-	What   string    `json:"what"` // held by whom, as [resilience.HoldBy] has it, or "anomaly"
+	What   string    `json:"what"` // by whom it was held, as [resilience.HoldBy] has it
 	Reason string    `json:"reason,omitempty"`
 	Begin  time.Time `json:"begin"`
 	End    time.Time `json:"end,omitzero"` // zero while it goes on
@@ -58,7 +58,7 @@ func (l *incidents) end(model, what string, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := l.find(model, what); i >= 0 && l.list[i].End.IsZero() {
-		l.list[i].close(at)
+		l.list[i].End = over(l.list[i].Begin, at)
 	}
 }
 
@@ -68,16 +68,17 @@ func (l *incidents) gone(at time.Time, gone func(model string) bool) {
 	defer l.mu.Unlock()
 	for i := range l.list {
 		if in := &l.list[i]; in.End.IsZero() && gone(in.Model) {
-			in.close(at)
+			in.End = over(in.Begin, at)
 		}
 	}
 }
 
-func (i *Incident) close(at time.Time) {
-	i.End = at.UTC().Round(0)
-	if i.End.Before(i.Begin) {
-		i.End = i.Begin
+// over returns when an incident is that began then and ends at.
+func over(begin, at time.Time) time.Time {
+	if at = at.UTC().Round(0); at.Before(begin) {
+		return begin
 	}
+	return at
 }
 
 // find returns where the latest one is, or -1.
@@ -90,7 +91,7 @@ func (l *incidents) find(model, what string) int {
 	return -1
 }
 
-// between returns those that touch a time, and at most so many of the latest.
+// between returns those that touch a time.
 func (l *incidents) between(from, to time.Time) []Incident {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,8 +122,8 @@ func (h *History) released(e *resilience.Event) {
 	for by := resilience.HoldManual; int(by) < holders; by++ {
 		if by.String() == e.From {
 			now := h.pool.Now()
-			over := h.watches.Of(e.Model).release(int64(now), by)
-			h.incidents.end(e.Model.ID(), e.From, h.pool.At(now-over))
+			late := h.watches.Of(e.Model).release(int64(now), by)
+			h.incidents.end(e.Model.ID(), e.From, h.pool.At(now-late))
 		}
 	}
 }
