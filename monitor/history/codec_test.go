@@ -106,6 +106,25 @@ func TestTier(t *testing.T) {
 	require.InDelta(t, 24*60, n, 60)
 }
 
+func TestForget(t *testing.T) {
+	for _, now := range []int64{0, 60, 61 * 60, 100 * 60, 120 * 60, 199 * 60, 200 * 60, 300 * 60} {
+		tr := some(minutes, 200, rand.New(rand.NewPCG(5, 6)), 1)
+		tr.forget(now, minutes)
+		left := &cut{chunks: tr.chunks, open: tr.open}
+		n := int64(0)
+		left.each(minutes, 0, 1<<40, func(r *record) {
+			n++
+			require.Equal(t, 60*n, r.start)
+		})
+		require.Equal(t, min(now/60, 200), n)
+		next := record{start: now + 60}
+		next.n[atSpan] = 1
+		tr.add(&next, minutes)
+		tr.seal(minutes)
+		require.Equal(t, max(now+60, 60), tr.chunks[len(tr.chunks)-1].last)
+	}
+}
+
 func TestSizes(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	for _, perMinute := range []int{0, 1, 6, 60, 600} {

@@ -22,7 +22,11 @@ type Config struct {
 
 	// File is where the history is kept across restarts; without it there is none
 	// before the process began. Its directory must be there, and one process alone
-	// may have it. It is not read again.
+	// may have it and the name with ".next" after it, under which it is written before
+	// it takes the place of the one before. It is read when the pool is made. One that
+	// is damaged or of another version is moved aside, and history begins anew; the log
+	// says so. A file that cannot be written while the pool runs is tried again, and
+	// the log says that, too.
 	File string `json:"-"`
 
 	// SaveEvery is the time between two writes of File, beside that at the end of

@@ -44,7 +44,7 @@ func (h *History) restore(now time.Time) error {
 	case !info.Mode().IsRegular():
 		return wrong("is no ordinary file")
 	}
-	probe, err := os.CreateTemp(filepath.Dir(path), ".history-*")
+	probe, err := create(path)
 	if err != nil {
 		return wrong("cannot be written: " + reason(err) + "; its directory must be there, and the process must be allowed to write there")
 	}
@@ -61,6 +61,11 @@ func (h *History) restore(now time.Time) error {
 		h.take(s)
 	}
 	return nil
+}
+
+// create makes the file that is to take the place of that at path.
+func create(path string) (*os.File, error) {
+	return os.OpenFile(path+".next", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 }
 
 func read(path string, size int64, now time.Time) (*state, error) {
@@ -107,19 +112,16 @@ func reason(err error) string {
 // save writes the file every so often until ctx is done. The last time is up to run.
 func (h *History) save(ctx context.Context) error {
 	h.notice(ctx)
-	for {
-		every := h.config.Load().SaveEvery
-		if every < 0 {
-			every = 24 * time.Hour // to see what a reload says
-		}
-		timer := time.NewTimer(every)
+	tick := time.NewTicker(lengthOf(fine))
+	defer tick.Stop()
+	for last := h.pool.Now(); ; {
 		select {
-		case <-timer.C:
-			if h.config.Load().SaveEvery >= 0 {
+		case <-tick.C:
+			if every := h.config.Load().SaveEvery; every > 0 && h.pool.Now()-last >= every {
+				last = h.pool.Now()
 				h.write(ctx)
 			}
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
 		}
 	}
@@ -167,7 +169,7 @@ func (h *History) replace(ctx context.Context) error {
 	if err := h.putAside(ctx); err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(filepath.Dir(path), ".history-*")
+	next, err := create(path)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@
 // failure, their times, tokens and cost, how long what held the model, the most that
 // were in flight and queued, and the level of degradation. Times are kept as counts
 // in buckets, which add up, so that a percentile of an hour is that of its attempts;
-// it is off by 12 % or a quarter of a millisecond at most, and by 1 % as a rule. Of streams they are times
+// it is off by 12 % or a quarter of a millisecond at most, and by 2 % as a rule. Of streams they are times
 // to their end. What went wrong or well while the process slept has no time.
 //
 // History is recorded within [resilience.Pool.Run] and not without it: attempts and

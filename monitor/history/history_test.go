@@ -500,3 +500,37 @@ func TestDegradedAndSettings(t *testing.T) {
 		require.Equal(t, "history models=256 saveEvery=1m", w.String())
 	})
 }
+
+func TestNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "history")
+		infos := resilience.Models(resilience.ModelInfo{ID: "a-eu", Name: "a"}, resilience.ModelInfo{ID: "a-us", Name: "a"}, resilience.ModelInfo{ID: "b"})
+		for run := range 3 { // a restart in the middle of a record goes on with it
+			h := New(Config{File: path})
+			pool, err := resilience.NewPool(h, infos)
+			require.NoError(t, err)
+			w := &world{History: h, pool: pool}
+			w.alone(t, func() {
+				for _, m := range pool.Models() {
+					pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventAttempt, Model: m, Duration: time.Second, Cost: 0.5})
+				}
+				time.Sleep(4 * time.Second)
+			})
+			from, to := day(time.Now())
+			for _, step := range []time.Duration{10 * time.Second, time.Minute, time.Hour} {
+				rows := h.Rows(Series{Name: "a"}, from, to, step)
+				calls, _ := sum(rows)
+				require.EqualValues(t, 2*(run+1), calls)
+				require.Equal(t, 2*4*time.Duration(run+1)*time.Second, watched(rows))
+			}
+			require.InDelta(t, float64(run+1), h.Rows(Series{Name: "a"}, from, to, time.Hour)[0].Cost, 1e-9)
+		}
+	})
+}
+
+func watched(rows []Row) (d time.Duration) {
+	for _, r := range rows {
+		d += r.Observed
+	}
+	return d
+}

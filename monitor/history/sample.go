@@ -203,7 +203,7 @@ func (h *History) set(slot int64) (forgotten bool) {
 	if forgotten = slot < h.slot; forgotten {
 		for _, s := range h.all() {
 			for kind := range s.tiers {
-				s.tiers[kind].forget(slot)
+				s.tiers[kind].forget(slot, kind)
 			}
 		}
 	}

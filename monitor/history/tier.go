@@ -97,13 +97,23 @@ func (t *tier) latest() int64 {
 	return 0
 }
 
-// forget drops chunks that reach beyond now.
-func (t *tier) forget(now int64) {
-	for n := len(t.chunks); n > 0 && t.chunks[n-1].last > now; n-- {
-		t.chunks = t.chunks[:n-1]
-	}
+// forget drops what begins after now.
+func (t *tier) forget(now int64, kind int) {
 	if t.open.start > now {
 		t.open.reset(0)
+	}
+	for n := len(t.chunks); n > 0 && t.chunks[n-1].last > now; n-- {
+		c := t.chunks[n-1]
+		t.chunks = t.chunks[: n-1 : n-1]
+		if c.first > now {
+			continue
+		}
+		for r, err := range c.records(kind) {
+			if err == nil && r.start <= now {
+				t.add(r, kind)
+			}
+		}
+		return
 	}
 }
 
