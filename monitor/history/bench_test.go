@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -74,4 +75,33 @@ func BenchmarkReport(b *testing.B) {
 	for b.Loop() {
 		_ = h.Report(Month, now).String()
 	}
+}
+
+// BenchmarkCall is a call with a history and without one, in turn.
+func BenchmarkCall(b *testing.B) {
+	client := func(features ...resilience.Feature) *resilience.Client[string, string] {
+		pool, err := resilience.NewPool(features...)
+		require.NoError(b, err)
+		c, err := resilience.NewClient(pool, resilience.BindFunc("a", func(context.Context, string) (string, error) { return "", nil }))
+		require.NoError(b, err)
+		return c
+	}
+	h := New(Config{})
+	without, with := client(), client(h)
+	h.begin(b.Context())
+	var took [2]time.Duration
+	b.ReportAllocs()
+	for b.Loop() {
+		for i, c := range []*resilience.Client[string, string]{without, with} {
+			start := time.Now()
+			for range 100 {
+				_, _ = c.Call(b.Context(), "")
+			}
+			took[i] += time.Since(start)
+		}
+	}
+	for i, name := range []string{"without-ns", "with-ns"} {
+		b.ReportMetric(float64(took[i])/float64(b.N)/100, name)
+	}
+	b.ReportMetric(float64(took[1])/float64(took[0]), "ratio")
 }
