@@ -104,7 +104,7 @@ func (h *Histogram) quantiles(ds []int64, now, window int64, qs []float64) {
 		below := 0.0
 		for b, count := range counts {
 			if count > 0 && below+float64(count) >= rank {
-				low, high := bounds(b)
+				low, high := Bounds(b)
 				ds[i] = low + int64((rank-below)/float64(count)*float64(high-low))
 				break
 			}
@@ -139,13 +139,13 @@ func BucketOf(d int64) int {
 
 // Middle returns the middle of a bucket.
 func Middle(bucket int) int64 {
-	low, high := bounds(bucket)
+	low, high := Bounds(bucket)
 	return (low + high) / 2
 }
 
-// bounds returns the first duration of a bucket and the first beyond it. The
+// Bounds returns the first duration of a bucket and the first beyond it. The
 // last bucket has no end; its bounds are equal.
-func bounds(bucket int) (low, high int64) {
+func Bounds(bucket int) (low, high int64) {
 	octave := max(bucket>>subBits-1, 0)
 	low = int64(bucket-octave<<subBits) << (octave + baseBits)
 	if bucket == nBuckets-1 {

@@ -22,7 +22,7 @@ func TestHistogramBuckets(t *testing.T) {
 	var widths, n float64
 	next := int64(0)
 	for b := range nBuckets {
-		low, high := bounds(b)
+		low, high := Bounds(b)
 		require.Equal(t, next, low, "bucket %d begins where the one before ends", b)
 		require.Equal(t, b, BucketOf(low))
 		if b == nBuckets-1 {
@@ -57,7 +57,7 @@ func FuzzBucketOf(f *testing.F) {
 		if i > j || i < 0 || j >= nBuckets {
 			t.Fatalf("%d in bucket %d, %d in %d", a, i, b, j)
 		}
-		low, high := bounds(j)
+		low, high := Bounds(j)
 		if d := max(b, 0); d < low || d >= high && j != nBuckets-1 {
 			t.Fatalf("%d in bucket %d of %d to %d", b, j, low, high)
 		}
@@ -69,7 +69,7 @@ func FuzzBucketOf(f *testing.F) {
 
 func TestHistogramQuantiles(t *testing.T) {
 	qs := []float64{0, .5, .95, .99, 1}
-	low, high := bounds(BucketOf(2 * second))
+	low, high := Bounds(BucketOf(2 * second))
 	for _, tt := range []struct {
 		name    string
 		samples []int64
@@ -170,7 +170,7 @@ func TestHistogramModel(t *testing.T) {
 		}
 		require.Equal(t, want, h.Count(now, window), "step %d at %d", step, now)
 		if want > 0 {
-			_, high := bounds(BucketOf(top))
+			_, high := Bounds(BucketOf(top))
 			require.Equal(t, high, h.Quantiles(now, window, 1)[0], "step %d", step)
 		}
 		seen += want
@@ -182,8 +182,8 @@ func TestHistogramLimit(t *testing.T) {
 	var h Histogram
 	even, odd := BucketOf(1<<20), BucketOf(1<<20+1<<17)
 	require.Equal(t, []int{8, 9}, []int{even, odd}, "two buckets of one cell")
-	low, _ := bounds(even)
-	high, _ := bounds(odd)
+	low, _ := Bounds(even)
+	high, _ := Bounds(odd)
 	for range countMax + 10 {
 		h.Add(0, low)
 	}

@@ -36,6 +36,7 @@ func encode(s *state) ([]byte, error) {
 		for kind := range one.tiers {
 			b = one.tiers[kind].append(b, kind)
 		}
+		b = one.watcher.append(b)
 	}
 	text, err := json.Marshal(s.incidents)
 	if err != nil {
@@ -149,6 +150,7 @@ func (d *decoder) series(written int64) *series {
 	for kind := range s.tiers {
 		d.tier(&s.tiers[kind], kind, written)
 	}
+	s.watcher = d.watcher()
 	return s
 }
 

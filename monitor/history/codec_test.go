@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/cmmv-hive/resilience/internal/window"
 )
 
 const recordSize = unsafe.Sizeof(record{})
@@ -45,7 +47,7 @@ func TestSpread(t *testing.T) {
 	for i := range 20_000 {
 		d := time.Duration(rnd.ExpFloat64() * float64(2*time.Second))
 		exact = append(exact, d)
-		all[i%2].observe(d)
+		all[i%2].put(window.BucketOf(int64(d)), 1)
 	}
 	slices.Sort(exact)
 	all[0].add(&all[1])
@@ -54,15 +56,10 @@ func TestSpread(t *testing.T) {
 		want := exact[int(p*float64(len(exact)-1))]
 		require.InEpsilon(t, want, q[i], .02)
 	}
-	for b := range buckets {
-		require.Equal(t, b, bucketOf(time.Duration(edge(b))))
-		require.Equal(t, b, bucketOf(time.Duration(edge(b+1)-1)))
-	}
-	require.Equal(t, buckets-1, bucketOf(1<<62))
-	require.Zero(t, bucketOf(-1))
 	var one spread
 	require.Equal(t, []time.Duration{0}, one.quantiles(.5))
-	one.observe(time.Second)
+	one.put(window.BucketOf(int64(time.Second)), 1)
+	one.put(3, 0)
 	require.InEpsilon(t, time.Second, one.quantiles(.99)[0], .0625)
 }
 
@@ -76,7 +73,7 @@ func some(kind, n int, rnd *rand.Rand, calls int) *tier {
 		for range calls {
 			took := time.Duration(float64(time.Second) * 2 * (0.3 + rnd.ExpFloat64()))
 			r.n[atKind]++
-			r.took.observe(took)
+			r.took.put(window.BucketOf(int64(took)), 1)
 			r.n[atInput] += rnd.Int64N(2000)
 			r.n[atOutput] += rnd.Int64N(500)
 			r.n[atNanos] += rnd.Int64N(20_000_000)
@@ -141,7 +138,7 @@ func TestSizes(t *testing.T) {
 			total += size
 			t.Logf("%d a minute: tier %d has %d bytes, %d a record", perMinute, kind, size, size/n)
 		}
-		total += 4 * int(recordSize)
+		total += tiers * int(recordSize)
 		t.Logf("%d a minute: %d KiB", perMinute, total/1024)
 		require.Less(t, total, 192<<10)
 	}

@@ -20,6 +20,10 @@ type Config struct {
 	// makes room for another.
 	Models int `json:"models" default:"256" max:"10000" off:"no"`
 
+	// Watched is how many of them, that have had attempts, are watched for what is
+	// unusual. Negative is none.
+	Watched int `json:"watched" default:"256" max:"10000"`
+
 	// File is where the history is kept across restarts; without it there is none
 	// before the process began. Its directory must be there, and one process alone
 	// may have it and the name with ".next" after it, under which it is written before

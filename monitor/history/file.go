@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -21,6 +22,8 @@ type saving struct {
 	mu      sync.Mutex // of writing, which blocks
 	unread  error      // why what is there could not be read
 	failing bool       // writing
+
+	ok, failed atomic.Int64 // times that it was written, or was not
 }
 
 // restore reads the file, if there is one. That it cannot be read says the log, when
@@ -89,7 +92,9 @@ func (h *History) take(s *state) {
 		case one.id == Others:
 			h.models[Others] = one
 		default:
-			h.models[one.id] = one
+			if h.models[one.id] = one; one.watcher != nil {
+				h.watched++
+			}
 			h.order = append(h.order, one.id)
 		}
 	}
@@ -156,7 +161,11 @@ func (h *History) write(ctx context.Context) {
 	case err == nil && h.saving.failing:
 		h.pool.Log().InfoContext(ctx, "history: the file is written again", "file", h.given.File)
 	}
-	h.saving.failing = err != nil
+	if h.saving.failing = err != nil; err != nil {
+		h.saving.failed.Add(1)
+	} else {
+		h.saving.ok.Add(1)
+	}
 }
 
 // replace puts the history of now in the place of the file, or leaves that as it is.
@@ -217,9 +226,9 @@ func (h *History) state() *state {
 	defer h.mu.Unlock()
 	s := &state{written: max(h.wall().Unix(), 0)}
 	for _, one := range h.all() {
-		c := &series{id: one.id, name: one.name}
+		c := &series{id: one.id, name: one.name, watcher: one.watcher.clone()}
 		for kind := range one.tiers {
-			cut := h.cut(one, kind)
+			cut := cutOf(one, kind)
 			c.tiers[kind] = tier{cut.open, cut.chunks}
 		}
 		s.series = append(s.series, c)

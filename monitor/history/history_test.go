@@ -269,7 +269,7 @@ func (h *History) size() (n int) {
 				n += cap(c.data) + 48
 			}
 		}
-		n += 4 * int(recordSize)
+		n += tiers * int(recordSize)
 	}
 	return n
 }
@@ -483,7 +483,7 @@ func TestAsleep(t *testing.T) {
 func TestDegradedAndSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{SaveEvery: -1}, "a")
-		require.Equal(t, "history models=256 saveEvery=off", w.String())
+		require.Equal(t, "history models=256 watched=256 saveEvery=off", w.String())
 		w.alone(t, func() {
 			w.pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventDegrade, From: "none", To: "moderate"})
 			w.pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventDegrade, From: "moderate", To: "severe", Would: true})
@@ -497,22 +497,29 @@ func TestDegradedAndSettings(t *testing.T) {
 		by := resilience.Control{Actor: "mia", Reason: "a test"}
 		require.ErrorContains(t, w.pool.Reload(t.Context(), []byte(`{"history":{"model":1}}`), by), `did you mean "models"`)
 		require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"history":{"saveEvery":"1m"}}`), by))
-		require.Equal(t, "history models=256 saveEvery=1m", w.String())
+		require.Equal(t, "history models=256 watched=256 saveEvery=1m", w.String())
 	})
 }
 
 func TestNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "history")
-		infos := resilience.Models(resilience.ModelInfo{ID: "a-eu", Name: "a"}, resilience.ModelInfo{ID: "a-us", Name: "a"}, resilience.ModelInfo{ID: "b"})
+		price := resilience.Price{Input: 500_000} // half a dollar a token
+		infos := resilience.Models(resilience.ModelInfo{ID: "a-eu", Name: "a", Price: price}, resilience.ModelInfo{ID: "a-us", Name: "a", Price: price}, resilience.ModelInfo{ID: "b"})
+		costs := func(ctx context.Context, _ string) (string, error) {
+			resilience.ReportUsage(ctx, resilience.Usage{Input: 1})
+			return "", nil
+		}
 		for run := range 3 { // a restart in the middle of a record goes on with it
 			h := New(Config{File: path})
 			pool, err := resilience.NewPool(h, infos)
 			require.NoError(t, err)
 			w := &world{History: h, pool: pool}
+			w.Client, err = resilience.NewClient(pool, resilience.BindFunc("a-eu", costs), resilience.BindFunc("a-us", costs), resilience.BindFunc("b", costs))
+			require.NoError(t, err)
 			w.alone(t, func() {
 				for _, m := range pool.Models() {
-					pool.Emit(t.Context(), resilience.Event{Kind: resilience.EventAttempt, Model: m, Duration: time.Second, Cost: 0.5})
+					require.NoError(t, w.ask(t, m.ID()))
 				}
 				time.Sleep(4 * time.Second)
 			})

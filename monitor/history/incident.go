@@ -10,10 +10,10 @@ import (
 	"github.com/cmmv-hive/resilience"
 )
 
-// An Incident is a time for which something held a model.
+// An Incident is a time for which something held a model, or was unusual of it.
 type Incident struct {
 	Model  string    `json:"model"`
-	What   string    `json:"what"` // by whom it was held, as [resilience.HoldBy] has it
+	What   string    `json:"what"` // by whom it was held, as [resilience.HoldBy] has it; or "error rate", "p95" or "calls per minute"
 	Reason string    `json:"reason,omitempty"`
 	Begin  time.Time `json:"begin"`
 	End    time.Time `json:"end,omitzero"` // zero while it goes on

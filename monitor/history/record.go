@@ -60,23 +60,6 @@ func (r *record) add(o *record) {
 	r.took.add(&o.took)
 }
 
-// end counts an attempt or a call.
-func (r *record) end(kind resilience.Kind, took time.Duration, u *resilience.Usage, dollars float64) {
-	if int(kind) >= kinds {
-		kind = resilience.Unknown
-	}
-	r.n[atKind+int(kind)]++
-	if took >= 0 {
-		r.took.observe(took)
-	}
-	for i, v := range [...]int64{u.Input, u.CachedInput, u.CacheWrite, u.Output, u.Reasoning} {
-		r.n[atInput+i] += max(v, 0)
-	}
-	if dollars > 0 && dollars < 1e9 {
-		r.n[atNanos] += int64(dollars*1e9 + 0.5)
-	}
-}
-
 // write writes r, which is to be long, without its start.
 func (r *record) write(w *writer, long time.Duration) {
 	n := r.n

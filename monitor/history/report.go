@@ -89,7 +89,7 @@ func (h *History) every(kind int) (list []*cut) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.all() {
-		list = append(list, h.cut(s, kind))
+		list = append(list, cutOf(s, kind))
 	}
 	return slices.Clip(list)
 }

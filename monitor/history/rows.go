@@ -16,8 +16,9 @@ type Series struct {
 }
 
 // A Row is what happened in one step of time. Of a model Calls are attempts, of the
-// pool they are calls after all their attempts. Where there are several models, of the
-// pool too, Observed, Held and HeldBy add up over them. In JSON durations are
+// pool they are calls after all their attempts; times, Usage and Cost are those of
+// attempts in both. Where there are several models, of the pool too, Observed, Held and
+// HeldBy add up over them. In JSON durations are
 // nanoseconds.
 type Row struct {
 	Start    time.Time     `json:"start"`
@@ -29,7 +30,7 @@ type Row struct {
 	Canceled int64            `json:"canceled"`
 	Kinds    map[string]int64 `json:"kinds,omitempty"` // by [resilience.Kind], of Calls that have one
 
-	P50 time.Duration `json:"p50"` // of successes and failures alike, refusals aside
+	P50 time.Duration `json:"p50"` // of attempts, successes and failures alike
 	P95 time.Duration `json:"p95"`
 	P99 time.Duration `json:"p99"`
 
@@ -39,7 +40,7 @@ type Row struct {
 	Held   time.Duration            `json:"held"`             // by anything, key holds aside
 	HeldBy map[string]time.Duration `json:"heldBy,omitempty"` // by [resilience.HoldBy]; together more than Held where several did
 
-	InFlight int64         `json:"inFlight"` // the most at the same time
+	InFlight int64         `json:"inFlight"` // the most that was found at the same time
 	Queued   int64         `json:"queued"`   // likewise
 	Level    string        `json:"level,omitempty"`
 	Degraded time.Duration `json:"degraded"` // how long there was a level; that is of the pool
@@ -169,9 +170,9 @@ func (h *History) tierFor(from time.Time, step time.Duration) (kind int, seconds
 
 // A cut is what one tier of a series holds at one time.
 type cut struct {
-	id, name  string
-	chunks    []chunk
-	open, now record
+	id, name string
+	chunks   []chunk
+	open     record
 }
 
 // cuts returns those of a series.
@@ -180,21 +181,16 @@ func (h *History) cuts(of Series, kind int) (list []*cut) {
 	defer h.mu.Unlock()
 	for _, s := range h.all() {
 		if of.Model == s.id && (of.Model != "" || of.Name == s.name) || of.Model == "" && of.Name != "" && of.Name == s.name {
-			list = append(list, h.cut(s, kind))
+			list = append(list, cutOf(s, kind))
 		}
 	}
 	return list
 }
 
-// cut returns what a tier of s holds now. The caller has h.mu.
-func (h *History) cut(s *series, kind int) *cut {
+// cutOf returns what a tier of s holds now. The caller has History.mu.
+func cutOf(s *series, kind int) *cut {
 	t := &s.tiers[kind]
-	c := &cut{id: s.id, name: s.name, chunks: slices.Clone(t.chunks), open: t.open}
-	s.mu.Lock()
-	c.now = s.now
-	s.mu.Unlock()
-	c.now.start = h.slot - h.slot%shapes[kind].step
-	return c
+	return &cut{s.id, s.name, slices.Clone(t.chunks), t.open}
 }
 
 // each calls fn for the records that begin from a time on and before another.
@@ -209,9 +205,7 @@ func (c *cut) each(kind int, from, to int64, fn func(*record)) {
 			}
 		}
 	}
-	for _, r := range []*record{&c.open, &c.now} {
-		if !r.empty() && r.start >= from && r.start < to {
-			fn(r)
-		}
+	if r := &c.open; !r.empty() && r.start >= from && r.start < to {
+		fn(r)
 	}
 }

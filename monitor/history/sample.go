@@ -47,18 +47,20 @@ func (h *History) start() (forgotten bool) {
 	h.at = int64(h.pool.Now())
 	h.slot = slotOf(h.wall())
 	for _, s := range h.all() {
-		s.mu.Lock()
-		s.now.reset(0)
-		s.mu.Unlock()
 		h.slot = max(h.slot, s.tiers[fine].latest())
 		s.expire(h.slot)
 	}
 	h.level.begin(h.at)
 	h.crowded = false
-	for _, m := range h.pool.Models() {
-		if w, _ := h.meet(m); w.at < h.at {
+	h.members = h.pool.Models()
+	var before record
+	h.calls(&before)
+	for _, m := range h.members {
+		w, _ := h.meet(m)
+		if w.at < h.at {
 			h.begins(m, w)
 		}
+		h.does(m, w, &before)
 	}
 	return h.set(slotOf(h.wall()))
 }
@@ -80,21 +82,18 @@ func (h *History) all() []*series {
 // meet makes sure that m has a series and is watched. The caller has h.mu.
 func (h *History) meet(m *resilience.Model) (*watch, *series) {
 	w, s := h.watches.Of(m), h.seriesOf(m)
-	if w.series.Swap(s) == nil {
+	if w.series == nil {
 		h.begins(m, w)
 	}
+	w.series = s
 	return w, s
 }
 
-// seriesFor returns the series of a model, also if that is new.
-func (h *History) seriesFor(m *resilience.Model) *series {
-	if s := h.watches.Of(m).series.Load(); s != nil {
-		return s
+// does adds to r what m has done since it was called last. The caller has h.mu.
+func (h *History) does(m *resilience.Model, w *watch, r *record) {
+	if t, ok := m.Totals(); ok {
+		w.done.of(&t, r)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, s := h.meet(m)
-	return s
 }
 
 // begins takes up what holds m now.
@@ -132,6 +131,9 @@ func (h *History) room() bool {
 
 func (h *History) drop(s *series) {
 	delete(h.models, s.id)
+	if s.watcher != nil {
+		h.watched--
+	}
 	h.order = slices.DeleteFunc(h.order, func(id string) bool { return id == s.id })
 }
 
@@ -156,7 +158,6 @@ func (h *History) record(last bool) (forgotten bool) {
 	slot := slotOf(h.wall())
 	if slot > h.slot || last {
 		for _, s := range h.all() {
-			s.roll(h.slot, &h.scratch)
 			left := s.expire(slot)
 			if !left && s != &h.whole && s.id != Others && h.pool.Model(s.id) == nil {
 				h.drop(s)
@@ -166,31 +167,64 @@ func (h *History) record(last bool) (forgotten bool) {
 	return h.set(slot)
 }
 
-// look takes in how all models are.
+// look makes records of how all models are and what they have done.
 func (h *History) look(now, slept, span int64) {
-	var whole observed
+	whole, one := record{start: h.slot}, record{}
 	h.crowded = false
 	h.incidents.gone(h.wall(), func(id string) bool { return h.pool.Model(id) == nil })
-	for _, m := range h.pool.Models() {
+	models := h.pool.Models()
+	h.members = append(h.gone(&whole), models...)
+	var queued int64
+	for _, m := range models {
 		w, s := h.meet(m)
+		one.reset(h.slot)
+		h.does(m, w, &one)
 		o := w.take(now, slept)
-		o.span, o.held = span, min(o.held, span)
-		o.inFlight, o.queued = m.InFlight(), m.Queued()
-		s.sample(&o)
-		whole.span += o.span
-		whole.held += o.held
-		whole.queued += o.queued
-		for by, d := range o.heldBy {
-			whole.heldBy[by] += d
+		one.n[atSpan], one.n[atHeld] = span, min(o.held, span)
+		copy(one.n[atHeldBy:], o.heldBy[:])
+		one.n[atInFlight], one.n[atQueued] = m.InFlight(), m.Queued()
+		queued += m.Queued()
+		h.add(s, &one)
+		whole.add(&one)
+	}
+	clear(whole.n[atKind:atInput]) // those were attempts
+	h.calls(&whole)
+	whole.n[atInFlight], whole.n[atQueued] = h.pool.InFlight(), queued
+	whole.n[atLevel], whole.n[atDegraded] = h.level.take(now, slept)
+	h.add(&h.whole, &whole)
+}
+
+// gone adds to whole, and to their series, what models have done that have left the pool,
+// and returns those of them that may do more.
+func (h *History) gone(whole *record) (rest []*resilience.Model) {
+	for _, m := range h.members {
+		if h.pool.Model(m.ID()) == m {
+			continue
+		}
+		w := h.watches.Of(m)
+		over := w.idle // an attempt is counted a moment after it has ended
+		w.idle = m.InFlight() == 0
+		one := record{start: h.slot}
+		h.does(m, w, &one)
+		if !one.empty() {
+			h.add(w.series, &one)
+			whole.add(&one)
+		}
+		if !over {
+			rest = append(rest, m)
 		}
 	}
-	whole.inFlight = h.pool.InFlight()
-	h.whole.sample(&whole)
-	most, degraded := h.level.take(now, slept)
-	h.whole.mu.Lock()
-	h.whole.now.n[atLevel] = max(h.whole.now.n[atLevel], most)
-	h.whole.now.n[atDegraded] += degraded
-	h.whole.mu.Unlock()
+	return rest
+}
+
+// add adds r to s, unless there is nothing in it.
+func (h *History) add(s *series, r *record) {
+	if r.empty() {
+		return
+	}
+	if minute := s.add(r); minute != nil {
+		h.watch(s, minute)
+	}
 }
 
 // set makes slot the time that records are of, unless the clock was set back a little:

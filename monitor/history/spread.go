@@ -1,46 +1,23 @@
 package history
 
 import (
-	"math/bits"
 	"time"
+
+	"github.com/cmmv-hive/resilience/internal/window"
 )
 
-// A spread counts times by their length, in buckets of an eighth of an octave and
-// of a quarter of a millisecond at least. Spreads add up.
-const (
-	unit      = int64(250 * time.Microsecond)
-	fineBits  = 3
-	perOctave = 1 << fineBits
-	octaves   = 21 // beyond the first eight units: up to more than an hour
-	buckets   = perOctave * (octaves + 1)
-)
-
+// A spread counts times by their length, in the buckets of a
+// [resilience.Distribution], but in a third of its room and so that it can be written.
+// Spreads add up.
 type spread struct {
 	lo, hi int // of buckets that may hold something; empty if hi is lo
-	counts [buckets]uint32
+	counts [window.Buckets]uint32
 }
-
-func bucketOf(d time.Duration) int {
-	v := uint64(max(int64(d), 0) / unit)
-	if v < perOctave {
-		return int(v)
-	}
-	exp := bits.Len64(v) - 1 - fineBits
-	return min(exp<<fineBits+int(v>>exp), buckets-1)
-}
-
-// edge is where a bucket begins.
-func edge(bucket int) int64 {
-	if bucket < perOctave {
-		return int64(bucket) * unit
-	}
-	exp := bucket>>fineBits - 1
-	return int64(bucket-exp<<fineBits) << exp * unit
-}
-
-func (s *spread) observe(d time.Duration) { s.put(bucketOf(d), 1) }
 
 func (s *spread) put(bucket int, n uint32) {
+	if n == 0 {
+		return
+	}
 	if s.hi == s.lo {
 		s.lo, s.hi = bucket, bucket+1
 	}
@@ -50,9 +27,7 @@ func (s *spread) put(bucket int, n uint32) {
 
 func (s *spread) add(o *spread) {
 	for i := o.lo; i < o.hi; i++ {
-		if n := o.counts[i]; n > 0 {
-			s.put(i, n)
-		}
+		s.put(i, o.counts[i])
 	}
 }
 
@@ -84,7 +59,7 @@ func (s *spread) quantiles(parts ...float64) []time.Duration {
 			i++
 		}
 		inside := (rank - float64(below) + 0.5) / float64(max(s.counts[i], 1))
-		from, to := edge(i), edge(i+1)
+		from, to := window.Bounds(i)
 		out[k] = time.Duration(float64(from) + min(max(inside, 0), 1)*float64(to-from))
 	}
 	return out
@@ -108,7 +83,7 @@ func (s *spread) read(r *reader) {
 		return
 	}
 	lo := r.number()
-	if n > buckets || lo > buckets-n {
+	if n > window.Buckets || lo > window.Buckets-n {
 		r.err = errMalformed
 		return
 	}

@@ -111,7 +111,11 @@ func (s *Summary) line() string {
 
 // String puts i in one line.
 func (i Incident) String() string {
-	text := i.Model + " held by " + i.What + " from " + i.Begin.UTC().Format(time.RFC3339)
+	is := "held by " + i.What
+	if i.anomaly() {
+		is = "unusual: " + i.What
+	}
+	text := i.Model + " " + is + " from " + i.Begin.UTC().Format(time.RFC3339)
 	if i.End.IsZero() {
 		text += ", still"
 	} else {

@@ -3,7 +3,6 @@ package history
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cmmv-hive/resilience"
@@ -11,16 +10,17 @@ import (
 
 const holders = int(resilience.HoldRecovery) + 1
 
-// observed is what a sample found of a model, times in milliseconds.
+// observed is for how many milliseconds what held a model.
 type observed struct {
-	span, held       int64
-	heldBy           [holders]int64
-	inFlight, queued int64
+	held   int64
+	heldBy [holders]int64
 }
 
-// A watch follows what holds a model. It is as old as the [resilience.Model].
+// A watch follows a model and what holds it. It is as old as the [resilience.Model].
 type watch struct {
-	series atomic.Pointer[series]
+	series *series // under History.mu, as the next two are
+	done   done
+	idle   bool // at the latest sample, after it has left
 
 	mu      sync.Mutex // of what follows
 	at      int64      // until when times are in total
