@@ -207,7 +207,7 @@ func (h *History) gone(whole *record) (rest []*resilience.Model) {
 		one := record{start: h.slot}
 		h.does(m, w, &one)
 		if !one.empty() {
-			h.add(w.series, &one)
+			h.add(h.seriesOf(m), &one)
 			whole.add(&one)
 		}
 		if !over {

@@ -112,7 +112,7 @@ func (s *Summary) line() string {
 // String puts i in one line.
 func (i Incident) String() string {
 	is := "held by " + i.What
-	if i.anomaly() {
+	if isAnomaly(i.What) {
 		is = "unusual: " + i.What
 	}
 	text := i.Model + " " + is + " from " + i.Begin.UTC().Format(time.RFC3339)

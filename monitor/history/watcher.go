@@ -39,7 +39,7 @@ type watcher struct {
 func newWatcher() *watcher {
 	w := &watcher{}
 	for i := range w.of {
-		cfg := anomaly.Config{Hold: quiet}
+		cfg := anomaly.Config{Hold: quiet, Threshold: 1}
 		if i != watchCalls {
 			cfg.Drop = -1 // nothing is wrong with fewer failures
 		}
@@ -65,7 +65,7 @@ func (h *History) watch(s *series, minute *record) {
 	}
 	for i := range s.watcher.of {
 		m := &s.watcher.of[i]
-		over := row.Start.Sub(m.until) > quiet*time.Minute
+		over := false
 		if v, ok := measure(&row, i); ok {
 			r := m.detector.Observe(row.Start, v)
 			if r.Anomalous && worth(i, v, m.late) {
@@ -73,13 +73,13 @@ func (h *History) watch(s *series, minute *record) {
 				h.incidents.begin(s.id, measureNames[i], why, row.Start)
 				m.until = row.Start.Add(row.Step)
 			}
-			over = over || r.Incident == 0
+			over = r.Incident == 0
 			if math.IsNaN(m.late) {
 				m.late = v
 			}
 			m.late += slow * (v - m.late)
 		}
-		if over && !m.until.IsZero() {
+		if !m.until.IsZero() && (over || row.Start.Sub(m.until) > quiet*time.Minute) {
 			h.incidents.end(s.id, measureNames[i], m.until)
 			m.until = time.Time{}
 		}
@@ -131,14 +131,14 @@ func (h *History) Anomalies(of ...*resilience.Model) (list []Incident) {
 	defer h.incidents.mu.Unlock()
 	for _, in := range h.incidents.list {
 		at := func(m *resilience.Model) bool { return m.ID() == in.Model }
-		if in.End.IsZero() && in.anomaly() && (len(of) == 0 || slices.ContainsFunc(of, at)) {
+		if in.End.IsZero() && isAnomaly(in.What) && (len(of) == 0 || slices.ContainsFunc(of, at)) {
 			list = append(list, in)
 		}
 	}
 	return list
 }
 
-func (i *Incident) anomaly() bool { return slices.Contains(measureNames[:], i.What) }
+func isAnomaly(what string) bool { return slices.Contains(measureNames[:], what) }
 
 // clone returns what there is to write of w, which may be nil.
 func (w *watcher) clone() *watcher {
