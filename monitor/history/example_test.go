@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/monitor/alert"
 	"github.com/cmmv-hive/resilience/monitor/history"
 )
 
@@ -81,4 +82,20 @@ func TestGap(t *testing.T) {
 		require.InDelta(t, 10*time.Minute, observed, float64(time.Second))
 		require.LessOrEqual(t, len(rows), 12)
 	})
+}
+
+// Whoever is on call is told of what is unusual.
+func ExampleHistory_Anomalies() {
+	past := history.New(history.Config{})
+	alerts := alert.New(alert.Config{Rules: map[string]alert.Rule{
+		"unusual": {Func: func(_ context.Context, s alert.Subject) (float64, bool) {
+			return float64(len(past.Anomalies(s.Models...))), true
+		}},
+	}})
+	if _, err := resilience.NewPool(past, alerts); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(past.Anomalies()), "unusual")
+	// Output: 0 unusual
 }

@@ -14,6 +14,8 @@ type Report struct {
 	Pool      Summary    `json:"pool"`   // of calls
 	Models    []Summary  `json:"models"` // of attempts, in the order of [History.Series]; those without any record are left out
 	Incidents []Incident `json:"incidents,omitempty"`
+	Trends    []Trend    `json:"trends,omitempty"`   // of a week or a month
+	Expected  *Expected  `json:"expected,omitempty"` // by the hours of the last thirty days; nil if the period is over, or they are fewer than twenty or say nothing
 }
 
 // A Summary is the row of a series for a whole period, and of the period before as far
@@ -74,9 +76,13 @@ func (h *History) Report(period Period, at time.Time) Report {
 			row.Start = start
 			s.Before = &Before{row, share(row.Answered()), share(row.Available())}
 		}
+		rep.Trends = append(rep.Trends, c.trends(period, from, until)...)
 		switch {
 		case i == 0:
 			rep.Pool = s
+			if kind == hours {
+				rep.Expected = c.expected(&s, until, to)
+			}
 		case some || s.Before != nil:
 			rep.Models = append(rep.Models, s)
 		}

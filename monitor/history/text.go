@@ -19,10 +19,23 @@ func (r Report) String() string {
 		fmt.Fprintf(&b, "Up to %s.\n\n", r.Until.Format(layout))
 	}
 	fmt.Fprintf(&b, "%s\n", r.Pool.sentence())
+	if e := r.Expected; e != nil {
+		fmt.Fprintf(&b, "\nExpected in all: %s", count(e.Calls, "call"))
+		if e.Cost > 0 {
+			fmt.Fprintf(&b, ", %s", dollars(e.Cost))
+		}
+		b.WriteString(".\n")
+	}
 	if len(r.Models) > 0 {
 		b.WriteString("\n| model | attempts | before | answered | available | p50 | p95 | p99 | failures | tokens | cost |\n|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|\n")
 		for i := range r.Models {
 			b.WriteString(r.Models[i].line())
+		}
+	}
+	if len(r.Trends) > 0 {
+		b.WriteString("\n## Trends\n\n")
+		for _, t := range r.Trends {
+			fmt.Fprintf(&b, "- %s\n", escape(t.String()))
 		}
 	}
 	if len(r.Incidents) > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/internal/window"
+	"github.com/cmmv-hive/resilience/monitor/alert"
 )
 
 // traffic makes minutes of a model.
@@ -41,6 +42,7 @@ func (tr *traffic) minute() *record {
 }
 
 func watching(t *testing.T, cfg Config) *History {
+	t.Helper()
 	h := New(cfg)
 	_, err := resilience.NewPool(h, resilience.Models(resilience.ModelInfo{ID: "a"}, resilience.ModelInfo{ID: "b"}))
 	require.NoError(t, err)
@@ -246,5 +248,30 @@ func TestMetrics(t *testing.T) {
 			})
 		}
 		require.Equal(t, map[string]float64{"history_saves_total ok": 3, "history_saves_total failed": 0, "anomalies p95 a": 1}, got)
+	})
+}
+
+func TestAlertsOfAnomalies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(Config{})
+		alerts := alert.New(alert.Config{Rules: map[string]alert.Rule{
+			"unusual": {KeepFiringFor: -1, Func: func(_ context.Context, s alert.Subject) (float64, bool) {
+				return float64(len(h.Anomalies(s.Models...))), true
+			}},
+		}})
+		pool, err := resilience.NewPool(h, alerts, resilience.Models(resilience.ModelInfo{ID: "a"}, resilience.ModelInfo{ID: "b"}))
+		require.NoError(t, err)
+		w := &world{History: h, pool: pool}
+		w.during(t, func() {
+			time.Sleep(time.Minute)
+			require.Empty(t, alerts.Active())
+			h.incidents.begin("a", "p95", "9.6s, of late 3.6s (shape)", time.Now())
+			time.Sleep(time.Minute)
+			require.Len(t, alerts.Active(), 1)
+			require.Equal(t, "a", alerts.Active()[0].Labels["model"])
+			h.incidents.end("a", "p95", time.Now())
+			time.Sleep(time.Minute)
+			require.Empty(t, alerts.Active())
+		})
 	})
 }
