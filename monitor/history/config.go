@@ -21,7 +21,7 @@ type Config struct {
 	Models int `json:"models" default:"256" max:"10000" off:"no"`
 
 	// Watched is how many of them, that have had attempts, are watched for what is
-	// unusual. Negative is none.
+	// unusual. Negative is none, at once; a lower number keeps those that are.
 	Watched int `json:"watched" default:"256" max:"10000"`
 
 	// File is where the history is kept across restarts; without it there is none

@@ -131,9 +131,7 @@ func (h *History) room() bool {
 
 func (h *History) drop(s *series) {
 	delete(h.models, s.id)
-	if s.watcher != nil {
-		h.watched--
-	}
+	h.unwatch(s)
 	h.order = slices.DeleteFunc(h.order, func(id string) bool { return id == s.id })
 }
 

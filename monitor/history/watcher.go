@@ -52,7 +52,11 @@ func newWatcher() *watcher {
 // watch takes in a minute that is over. The caller has h.mu.
 func (h *History) watch(s *series, minute *record) {
 	most := h.config.Load().Watched
-	if s == &h.whole || s.id == Others || most < 0 {
+	if s == &h.whole || s.id == Others {
+		return
+	}
+	if most < 0 {
+		h.unwatch(s)
 		return
 	}
 	row := minute.row(time.Minute)
@@ -84,6 +88,20 @@ func (h *History) watch(s *series, minute *record) {
 			m.until = time.Time{}
 		}
 	}
+}
+
+// unwatch forgets what was usual of s. The caller has h.mu.
+func (h *History) unwatch(s *series) {
+	if s.watcher == nil {
+		return
+	}
+	h.watched--
+	for i := range s.watcher.of {
+		if at := s.watcher.of[i].until; !at.IsZero() {
+			h.incidents.end(s.id, measureNames[i], at)
+		}
+	}
+	s.watcher = nil
 }
 
 // measure returns what is watched of a minute, if that says anything.
@@ -168,21 +186,20 @@ func (w *watcher) append(b []byte) []byte {
 
 // watcher reads one, or nil. What another version of the detectors has learned is not of
 // use, and the rest of the file is.
-func (d *decoder) watcher() *watcher {
-	w, have := newWatcher(), false
-	for i := range w.of {
+func (d *decoder) watcher() (w *watcher) {
+	for i := range measures {
 		data := d.bytes()
 		if len(data) < 8 {
 			continue
 		}
+		if w == nil {
+			w = newWatcher()
+		}
 		rest := len(data) - 8
 		late := math.Float64frombits(binary.BigEndian.Uint64(data[rest:]))
-		if w.of[i].detector.UnmarshalBinary(data[:rest]) == nil && !math.IsInf(late, 0) {
-			w.of[i].late, have = late, true
+		if !math.IsInf(late, 0) && w.of[i].detector.UnmarshalBinary(data[:rest]) == nil {
+			w.of[i].late = late
 		}
-	}
-	if !have {
-		return nil
 	}
 	return w
 }

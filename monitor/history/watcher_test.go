@@ -139,6 +139,15 @@ func TestWhatIsWatched(t *testing.T) {
 	tr.goesOn(h, two, 1)
 	require.NotNil(t, two.watcher)
 
+	h.incidents.begin("b", "p95", "", time.Unix(1, 0))
+	two.watcher.of[watchTimes].until = time.Unix(2, 0)
+	never := *h.config.Load()
+	never.Watched = -1
+	h.config.Store(&never) // by a reload
+	tr.goesOn(h, two, 1)
+	require.Nil(t, two.watcher)
+	require.Empty(t, h.Anomalies(), "nobody would see its end")
+
 	off := watching(t, Config{Watched: -1})
 	tr.goesOn(off, idle, 1)
 	require.Nil(t, idle.watcher)
@@ -174,7 +183,7 @@ func TestWatcherOutlivesARestart(t *testing.T) {
 
 	var other decoder
 	other.data = appendBytes(appendBytes(appendBytes(nil, []byte("of another version")), nil), []byte{1})
-	require.Nil(t, other.watcher())
+	require.Zero(t, other.watcher().of[0].detector.Observe(time.Unix(1, 0), 1), "it begins anew")
 	require.NoError(t, other.err)
 }
 
