@@ -22,7 +22,8 @@
 // gap: there are no rows of it, or a row has observed less than its step. A model that
 // comes back under its ID goes on with its history, and one that has left keeps it for
 // thirty days if its room is not needed. Attempts that are under way when it leaves are
-// in its rows when they end.
+// in its rows when they end. Of models that are older than the history, as where one is
+// wrapped that is already, no attempts are known.
 //
 // Rows begin at multiples of their step of UTC. If the wall clock is set forward
 // there is a gap; if it is set back by up to an hour what happens until it is where it
@@ -43,7 +44,7 @@
 //
 // # Memory
 //
-// A model takes 9 KiB when it is idle; after a month of one call a minute 50 KiB, of
+// A model takes 8 KiB when it is idle; after a month of one call a minute 50 KiB, of
 // one each second 115 KiB, and of ten each second 170 KiB: nearly all of it are times.
 // All takes [Config].Models times that at most: models beyond share one series. What is
 // usual takes 24 KiB for each of [Config].Watched models that are in use, also in the

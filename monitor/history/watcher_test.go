@@ -205,7 +205,9 @@ func TestLeavesWhileBusy(t *testing.T) {
 			require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"models":[{"id":"b"}]}`), by))
 			time.Sleep(time.Minute)
 			require.EqualValues(t, 3, ended.Load())
+			w.mu.Lock()
 			require.Len(t, w.members, 1, "nothing is kept of what is done")
+			w.mu.Unlock()
 			require.NoError(t, w.pool.Reload(t.Context(), []byte(`{"models":[{"id":"b"},{"id":"a"}]}`), by))
 			require.NoError(t, w.ask(t, "a"))
 		})
@@ -274,6 +276,7 @@ func TestAlertsOfAnomalies(t *testing.T) {
 		w.during(t, func() {
 			time.Sleep(time.Minute)
 			require.Empty(t, alerts.Active())
+			require.Empty(t, h.Anomalies())
 			h.incidents.begin("a", "p95", "9.6s, of late 3.6s (shape)", time.Now())
 			time.Sleep(time.Minute)
 			require.Len(t, alerts.Active(), 1)
