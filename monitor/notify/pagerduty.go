@@ -47,7 +47,7 @@ type pagerDuty struct {
 // Errors name the host of the URL alone. The error of NewPagerDuty joins
 // [*resilience.ConfigError]s.
 func NewPagerDuty(cfg PagerDutyConfig) (Channel, error) {
-	const path = "pagerduty"
+	const path = section + ".pagerduty"
 	via, problems := newPoster(settings.Join(path, "http"), cfg.HTTP)
 	problems = append(problems, settings.Check(path, cfg)...)
 	settings.Fill(&cfg)

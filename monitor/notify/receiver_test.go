@@ -206,17 +206,17 @@ func TestChannelsHideTheirKeys(t *testing.T) {
 	}
 	for _, url := range []string{"https://user:secret@h\x7f/secret", "http://h/secret", "https:///secret", "secret"} {
 		_, err := notify.NewSlack(notify.SlackConfig{URL: resilience.NewSecret(url)})
-		require.ErrorContains(t, err, "slack.url")
+		require.ErrorContains(t, err, "notify.slack.url")
 		require.ErrorAs(t, err, new(*resilience.ConfigError))
 		hasNoSecret(t, err, nil)
 		_, err = notify.NewPagerDuty(notify.PagerDutyConfig{URL: url, RoutingKey: resilience.NewSecret("secret key")})
-		require.ErrorContains(t, err, "pagerduty.url")
-		require.ErrorContains(t, err, "pagerduty.routingKey")
+		require.ErrorContains(t, err, "notify.pagerduty.url")
+		require.ErrorContains(t, err, "notify.pagerduty.routingKey")
 		hasNoSecret(t, err, nil)
 	}
 	_, err := notify.NewPagerDuty(notify.PagerDutyConfig{})
-	require.ErrorContains(t, err, "pagerduty.routingKey: is missing")
+	require.ErrorContains(t, err, "notify.pagerduty.routingKey: is missing")
 	_, err = notify.NewSlack(notify.SlackConfig{Alerts: 49})
-	require.ErrorContains(t, err, "slack.alerts")
-	require.ErrorContains(t, err, "slack.url: is missing")
+	require.ErrorContains(t, err, "notify.slack.alerts")
+	require.ErrorContains(t, err, "notify.slack.url: is missing")
 }

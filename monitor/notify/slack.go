@@ -35,7 +35,7 @@ type slack struct {
 // posted: an end is a message of its own. Errors name the host of the URL alone. The error of
 // NewSlack joins [*resilience.ConfigError]s.
 func NewSlack(cfg SlackConfig) (Channel, error) {
-	const path = "slack"
+	const path = section + ".slack"
 	via, problems := newPoster(settings.Join(path, "http"), cfg.HTTP)
 	problems = append(problems, settings.Check(path, cfg)...)
 	if problem := via.problem(cfg.URL.Reveal()); problem != "" {
