@@ -42,13 +42,16 @@
 // without anything unusual to end; what goes on for an hour becomes usual, or is told
 // again.
 //
+// How likely a model is to fail soon is told by [History.FailureProbability]: of one that
+// becomes slow and full, a minute ahead as a rule; sudden failures have no sign.
+//
 // # Memory
 //
 // A model takes 8 KiB when it is idle; after a month of one call a minute 50 KiB, of
 // one each second 115 KiB, and of ten each second 170 KiB: nearly all of it are times.
-// All takes [Config].Models times that at most: models beyond share one series. What is
-// usual takes 24 KiB for each of [Config].Watched models that are in use, also in the
-// file; totals, and what of them is in rows, 6.5 KiB a model of the pool.
+// All takes [Config].Models times that at most: models beyond share one series. For each
+// of [Config].Watched models that are in use what is usual takes 24 KiB, also in the file,
+// and what is expected 8; totals, and what of them is in rows, 6.5 KiB a model of the pool.
 package history
 
 import (
@@ -163,6 +166,13 @@ func (h *History) metrics() []resilience.Metric {
 		Read: func(tell func(resilience.Sample)) {
 			for _, in := range h.Anomalies() {
 				tell(resilience.Sample{Model: h.pool.Model(in.Model), Label: in.What, Value: 1})
+			}
+		},
+	}, {
+		Name: "failure_probability_ratio", Help: "How likely the model is to fail within five minutes.", Model: true,
+		Read: func(tell func(resilience.Sample)) {
+			for _, m := range h.pool.Models() {
+				tell(resilience.Sample{Model: m, Value: h.FailureProbability(m)})
 			}
 		},
 	}}

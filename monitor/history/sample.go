@@ -182,6 +182,7 @@ func (h *History) look(now, slept, span int64) {
 		copy(one.n[atHeldBy:], o.heldBy[:])
 		one.n[atInFlight], one.n[atQueued] = m.InFlight(), m.Queued()
 		queued += m.Queued()
+		h.foresee(m, s, &one)
 		h.add(s, &one)
 		whole.add(&one)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cmmv-hive/resilience"
+	"github.com/cmmv-hive/resilience/monitor/analytics"
 	"github.com/cmmv-hive/resilience/monitor/anomaly"
 )
 
@@ -34,6 +35,7 @@ type watcher struct {
 		late     float64   // the mean of late
 		until    time.Time // the latest minute's end that was unusual; zero if none is
 	}
+	predictor *analytics.Predictor // made at the next sample
 }
 
 func newWatcher() *watcher {

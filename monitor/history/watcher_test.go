@@ -258,7 +258,7 @@ func TestMetrics(t *testing.T) {
 				got[name] = s.Value
 			})
 		}
-		require.Equal(t, map[string]float64{"history_saves_total ok": 3, "history_saves_total failed": 0, "anomalies p95 a": 1}, got)
+		require.Equal(t, map[string]float64{"history_saves_total ok": 3, "history_saves_total failed": 0, "anomalies p95 a": 1, "failure_probability_ratio  a": 0}, got)
 	})
 }
 
