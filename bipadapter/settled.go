@@ -21,22 +21,30 @@ func (r Rule) Settled(poll Poll) (bool, error) {
 		return !slices.ContainsFunc(t.seats, func(s seat) bool { return s.awaited }), nil
 	}
 	// What is decided is monotone in each way that a voter can go, so those in
-	// which all go together are the utmost.
+	// which all go together are the utmost: but for objections, of which some send
+	// back and more reject.
+	before := t.objected()
 	for _, way := range t.ways() {
-		kept := make([]seat, len(t.seats))
-		copy(kept, t.seats)
+		kept := slices.Clone(t.seats)
 		for i := range t.seats {
 			if s := &t.seats[i]; s.awaited {
 				way(s)
 			}
 		}
-		u := t.decide(t.add(), nil)
+		u, after := t.decide(t.add(), nil), t.objected()
 		copy(t.seats, kept)
-		if u.outcome != v.outcome || u.option != v.option {
+		if u.outcome != v.outcome || u.option != v.option || before == "" && after == Refused && t.revise.Sign() > 0 {
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// objected is what objections decide, "" for nothing.
+func (t *table) objected() Outcome {
+	var v verdict
+	t.vetoed(&v, nil)
+	return v.outcome
 }
 
 // ways are the utmost that those who are awaited can do.

@@ -364,6 +364,9 @@ class Poll:
             now = [s if a else (s[0], standing, option, points, veto and s[5], s[5]) for s, a in zip(seats, asked)]
             if self.decide(now) != was:
                 return False
+            # Between no objection and so many that they reject some send back.
+            if self.vetoed(seats) is None and self.vetoed(now) == ("rejected", "reject") and part(self.rule.get("veto", {}).get("revise", 0)):
+                return False
         return True
 
     def figures(self, seats):
