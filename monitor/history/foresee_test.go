@@ -1,7 +1,9 @@
 package history
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,42 +16,57 @@ import (
 // TestForesight sees a model whose answers take longer and longer until it fails.
 func TestForesight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Config{}, "slow", "calm")
-		m, calm := w.pool.Model("slow"), w.pool.Model("calm")
-		require.Zero(t, w.FailureProbability(m))
-		require.Zero(t, w.FailureProbability(nil))
-		var ahead time.Duration
-		w.during(t, func() {
-			var calls sync.WaitGroup
-			defer calls.Wait()
-			second := func() {
-				for range 2 {
-					calls.Go(func() { _ = w.ask(t, "slow") })
+		h := New(Config{})
+		pool, err := resilience.NewPool(h)
+		require.NoError(t, err)
+		var more atomic.Int64 // time that the slow one takes
+		var broken atomic.Bool
+		c, err := resilience.NewClient(pool,
+			resilience.BindFunc("slow", func(context.Context, string) (string, error) {
+				time.Sleep(time.Second + time.Duration(more.Load()))
+				if broken.Load() {
+					return "", resilience.Overloaded
 				}
-				if w.took == time.Second {
-					calls.Go(func() { _ = w.ask(t, "calm") })
-				}
+				return "", nil
+			}),
+			resilience.BindFunc("calm", func(context.Context, string) (string, error) {
 				time.Sleep(time.Second)
+				return "", nil
+			}))
+		require.NoError(t, err)
+		slow, calm := pool.Model("slow"), pool.Model("calm")
+		require.Zero(t, h.FailureProbability(slow))
+		require.Zero(t, h.FailureProbability(nil))
+
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { require.NoError(t, pool.Run(ctx)) })
+		second := func() {
+			for _, id := range []string{"slow", "slow", "calm"} {
+				all.Go(func() { _, _ = c.Call(resilience.WithOptions(ctx, resilience.CallOptions{Model: id}), "") })
 			}
-			for range 20 * 60 {
-				second()
+			time.Sleep(time.Second)
+		}
+		for range 20 * 60 {
+			second()
+		}
+		require.Less(t, h.FailureProbability(slow), .1)
+		var ahead time.Duration
+		for range 4 * 60 {
+			more.Add(int64(40 * time.Millisecond))
+			second()
+			if h.FailureProbability(slow) >= .5 {
+				ahead += time.Second
 			}
-			require.Less(t, w.FailureProbability(m), .1)
-			require.Less(t, w.FailureProbability(calm), .1)
-			for range 4 * 60 {
-				w.took += 40 * time.Millisecond
-				second()
-				if w.FailureProbability(m) >= .5 {
-					ahead += time.Second
-				}
-			}
-			w.fail["slow"] = resilience.Overloaded
-			for range 30 {
-				second()
-			}
-			require.Equal(t, 1., w.FailureProbability(m))
-			require.Less(t, w.FailureProbability(calm), .1)
-		})
+		}
+		broken.Store(true)
+		for range 30 {
+			second()
+		}
+		require.Equal(t, 1., h.FailureProbability(slow))
+		require.Less(t, h.FailureProbability(calm), .1)
 		require.GreaterOrEqual(t, ahead, 30*time.Second)
+		stop()
+		all.Wait()
 	})
 }

@@ -101,7 +101,7 @@ func TestAnomalies(t *testing.T) {
 
 // Of what does not change little is told.
 func TestAnomaliesOfNoise(t *testing.T) {
-	days := 30
+	days := 10
 	if testing.Short() {
 		days = 3
 	}
