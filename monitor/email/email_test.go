@@ -44,15 +44,16 @@ func send(t *testing.T, cfg email.Config, n notify.Notification) error {
 // permanent asks an outbox, which alone can tell.
 func permanent(t *testing.T, err error) bool {
 	t.Helper()
-	o, oerr := notify.NewOutbox(notify.Config{Channels: []notify.Channel{fails{err}}, Backoff: time.Millisecond, Flush: -1})
-	require.NoError(t, oerr)
+	o := notify.NewOutbox(notify.Config{Channels: []notify.Channel{fails{err}}, Backoff: time.Millisecond, Flush: -1})
+	pool, perr := resilience.NewPool(o)
+	require.NoError(t, perr)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = o.Run(ctx)
+		_ = pool.Run(ctx)
 	}()
-	require.NoError(t, o.Send("fails", notification()))
+	require.Eventually(t, func() bool { return o.Send("fails", notification()) == nil }, 5*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool {
 		s := o.Stats()[0]
 		return s.Retries > 0 || s.Outcomes[notify.Failed] > 0
