@@ -42,8 +42,9 @@
 // without anything unusual to end; what goes on for an hour becomes usual, or is told
 // again.
 //
-// How likely a model is to fail soon is told by [History.FailureProbability]: of one that
-// becomes slow and full, a minute ahead as a rule; sudden failures have no sign.
+// How likely a model is to fail soon is told by [History.FailureProbability], from signs of
+// one that becomes slow and full. It is a hint and no more: failures without such signs
+// are not foreseen, and signs pass without a failure.
 //
 // # Memory
 //
