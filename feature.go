@@ -181,7 +181,7 @@ func (s *Setup) Reports(fn func(ctx context.Context, r Report, err error)) {
 	s.pool.readers = append(s.pool.readers, fn)
 }
 
-// Totals makes the pool keep [Model.Totals], for 5.5 KB a model.
+// Totals makes the pool keep [Model.Totals], for 7.5 KB a model.
 func (s *Setup) Totals() { s.pool.totals = true }
 
 // Bills makes fn know what each attempt has used, where that is known, and what it

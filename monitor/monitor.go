@@ -8,8 +8,8 @@
 //
 // Calls that go well cost nothing more for it: their numbers come from what the
 // models count anyway, when somebody asks. What happens now and then, as a retry or a
-// hold, is counted when it does. A scrape takes some microseconds a model, and stops
-// no call.
+// hold, is counted when it does. A scrape takes less than a millisecond a model, and
+// stops no call.
 //
 // # Names
 //
@@ -171,17 +171,10 @@ func (m *Monitor) String() string { return settings.Describe(*m.config.Load()) }
 // over returns c with what a section of a configuration file says lying over it, and
 // defaults filled in.
 func (c Config) over(raw json.RawMessage) (Config, error) {
-	var problems []settings.Problem
-	if raw != nil {
-		problems = settings.Decode(section, raw, &c)
-	}
-	if len(problems) == 0 {
-		problems = settings.Check(section, c)
-	}
+	c, problems := settings.Over(section, raw, c)
 	errs := make([]error, len(problems))
 	for i, p := range problems {
 		errs[i] = &resilience.ConfigError{Path: p.Path, Problem: p.Problem}
 	}
-	settings.Fill(&c)
 	return c, errors.Join(errs...)
 }

@@ -79,6 +79,19 @@ func overlay(base, over reflect.Value) {
 	}
 }
 
+// Over returns base with what data says lying over it, nothing if that is nil, and
+// with defaults. If there are problems, as of [Decode] or [Check], it is of no use.
+func Over[T any](path string, data []byte, base T) (T, []Problem) {
+	if data != nil {
+		if problems := Decode(path, data, &base); len(problems) > 0 {
+			return base, problems
+		}
+	}
+	problems := Check(path, base)
+	Fill(&base)
+	return base, problems
+}
+
 // Check returns what is wrong with v, a struct or a slice or map of them, by
 // its tags and the package's rules for zero and negative values; path is where
 // v stands. Floats are finite besides. Fields that no file can set are not

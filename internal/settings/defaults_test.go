@@ -233,3 +233,24 @@ func TestLint(t *testing.T) {
 		})
 	}
 }
+
+func TestOver(t *testing.T) {
+	type config struct {
+		Least int `json:"least" default:"3" max:"9"`
+		Most  int `json:"most" default:"7" max:"9"`
+	}
+	given := config{Least: 2}
+	got, problems := Over("section", nil, given)
+	require.Empty(t, problems)
+	require.Equal(t, config{2, 7}, got)
+	got, problems = Over("section", []byte(`{"most": 8}`), given)
+	require.Empty(t, problems)
+	require.Equal(t, config{2, 8}, got)
+	require.Equal(t, config{Least: 2}, given)
+	for _, bad := range []string{`{"moss": 8}`, `{"most": 10}`, `{"most": 0}`, `{`} {
+		_, problems = Over("section", []byte(bad), given)
+		require.Len(t, problems, 1, bad)
+	}
+	_, problems = Over("section", nil, config{Least: 10})
+	require.Len(t, problems, 1)
+}

@@ -15,6 +15,7 @@ const (
 	Raised            // it is the raised one
 )
 
+// String returns the verdict's name, the nearest one's for a value that is none.
 func (v Verdict) String() string {
 	return [...]string{"undecided", "normal", "raised"}[min(max(v, Undecided), Raised)]
 }

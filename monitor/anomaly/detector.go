@@ -21,6 +21,7 @@ const (
 	signals
 )
 
+// String returns the signal's name.
 func (s Signal) String() string {
 	if s < 0 || s >= signals {
 		return fmt.Sprintf("Signal(%d)", int(s))

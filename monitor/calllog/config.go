@@ -35,18 +35,11 @@ type Config struct {
 // over returns c with what a section of a configuration file says lying over it,
 // and defaults filled in.
 func (c Config) over(raw json.RawMessage) (Config, error) {
-	var problems []settings.Problem
-	if raw != nil {
-		problems = settings.Decode(section, raw, &c)
-	}
-	if len(problems) == 0 {
-		problems = settings.Check(section, c)
-	}
+	c, problems := settings.Over(section, raw, c)
 	errs := make([]error, len(problems))
 	for i, p := range problems {
 		errs[i] = &resilience.ConfigError{Path: p.Path, Problem: p.Problem}
 	}
-	settings.Fill(&c)
 	return c, errors.Join(errs...)
 }
 

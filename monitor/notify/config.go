@@ -47,14 +47,7 @@ type Config struct {
 // over returns c with what a section of a configuration file says lying over it,
 // and defaults filled in.
 func (c Config) over(raw json.RawMessage) (Config, error) {
-	var problems []settings.Problem
-	if raw != nil {
-		problems = settings.Decode(section, raw, &c)
-	}
-	if len(problems) == 0 {
-		problems = settings.Check(section, c)
-	}
-	settings.Fill(&c)
+	c, problems := settings.Over(section, raw, c)
 	return c, configErrors(problems)
 }
 

@@ -64,6 +64,7 @@ const (
 	Critical                     // now
 )
 
+// String returns "info", "warning" or "critical", and "unknown" for a value that is none.
 func (s Severity) String() string {
 	switch s {
 	case Info:
@@ -88,6 +89,7 @@ const (
 	Resolved                    // all of it has ended
 )
 
+// String returns the reason's name, such as "new", and "unknown" for a value that is none.
 func (r Reason) String() string {
 	switch r {
 	case New:

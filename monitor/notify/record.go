@@ -16,6 +16,7 @@ const (
 	outcomes
 )
 
+// String returns the outcome's name.
 func (o Outcome) String() string {
 	names := [outcomes]string{"delivered", "replaced", "moot", "failed", "expired", "abandoned"}
 	if o < outcomes {
