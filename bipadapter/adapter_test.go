@@ -249,7 +249,7 @@ func TestEarly(t *testing.T) {
 		require.Len(t, d.Record.Closing.Order, 3)
 		h["b"], h["c"] = says("reject"), says("reject")
 		most := 0
-		for range 5 {
+		for range 40 { // the order is drawn; an approval comes last in 3 of 5
 			d, err = a.Consensus(t.Context(), voting, prompt{text: "?"}, 0)
 			require.NoError(t, err)
 			require.Equal(t, bipadapter.Approved, d.Outcome)
