@@ -1,8 +1,7 @@
 // Package analytics has the statistics that monitoring needs: quantiles of many
 // values in little memory ([Sketch]), trends ([FindTrend]), small counts of errors
 // ([SPRT]), forecasts with intervals ([Predict]), the failures that announce themselves
-// ([Predictor]), and how much room a load needs ([Room]). Each is a few kilobytes at
-// most, whatever comes in.
+// ([Predictor]), and how much room a load needs ([Room]).
 //
 // Nothing here reads a clock or knows of models: callers say what there was, and when.
 // No type is safe for concurrent use. Values that are not numbers are left out; that
@@ -27,8 +26,9 @@ const (
 // A Sketch tells quantiles of values between 2^-14 and 2^17: of seconds, from 61 µs to
 // 36 hours. Each octave has 32 equal cells, so a quantile is off by 1.6 % at most: it is
 // the middle of the cell that has the value of that rank. Smaller values, and those below
-// zero, are told as 0, larger ones as 2^17. Count and sum are exact. A cell stops at
-// 4.29 billions.
+// zero, are told as 0, larger ones as 2^17. The count is exact, and the sum but for
+// rounding. What is full stops: a cell at 4.29 billions, the count and the sum at the
+// largest number of their type.
 //
 // The zero Sketch is empty. It takes 4,000 bytes.
 type Sketch struct {
@@ -47,10 +47,18 @@ func (s *Sketch) AddN(v float64, n uint32) {
 	if math.IsNaN(v) || math.IsInf(v, 0) || n == 0 {
 		return
 	}
-	s.count += uint64(n)
-	s.sum += v * float64(n)
+	s.count += min(uint64(n), math.MaxUint64-s.count)
+	s.sum = finite(s.sum + v*float64(n))
 	cell := s.cell(v)
 	*cell += min(n, math.MaxUint32-*cell)
+}
+
+// finite stops at the largest number instead of overflowing.
+func finite(v float64) float64 {
+	if math.IsInf(v, 0) {
+		return math.Copysign(math.MaxFloat64, v)
+	}
+	return v
 }
 
 // cell keeps of v the exponent and five binary digits.
@@ -89,10 +97,7 @@ func (s *Sketch) Mean() float64 {
 // Quantile returns the value that a share q of them does not exceed, 0 if there are
 // none. A q outside of 0 to 1 is taken for the nearer one.
 func (s *Sketch) Quantile(q float64) float64 {
-	kept := uint64(s.under) + uint64(s.over) // less than count where a cell is full
-	for _, n := range s.cells {
-		kept += uint64(n)
-	}
+	kept := s.kept()
 	if kept == 0 || math.IsNaN(q) {
 		return 0
 	}
@@ -109,6 +114,15 @@ func (s *Sketch) Quantile(q float64) float64 {
 	return math.Ldexp(1, lowest+octaves)
 }
 
+// kept is how many values the cells have: less than the count where one is full.
+func (s *Sketch) kept() uint64 {
+	kept := uint64(s.under) + uint64(s.over)
+	for _, n := range s.cells {
+		kept += uint64(n)
+	}
+	return kept
+}
+
 // Merge adds what is in other.
 func (s *Sketch) Merge(other *Sketch) {
 	for i, n := range other.cells {
@@ -116,8 +130,8 @@ func (s *Sketch) Merge(other *Sketch) {
 	}
 	s.under += min(other.under, math.MaxUint32-s.under)
 	s.over += min(other.over, math.MaxUint32-s.over)
-	s.count += other.count
-	s.sum += other.sum
+	s.count += min(other.count, math.MaxUint64-s.count)
+	s.sum = finite(s.sum + other.sum)
 }
 
 // Sub takes away what is in other, which must have been merged or be a part of what was
@@ -128,8 +142,8 @@ func (s *Sketch) Sub(other *Sketch) {
 	}
 	s.under -= min(other.under, s.under)
 	s.over -= min(other.over, s.over)
-	s.count -= min(other.count, s.count)
-	if s.sum -= other.sum; s.count == 0 {
+	s.count = max(s.count-min(other.count, s.count), s.kept())
+	if s.sum = finite(s.sum - other.sum); s.count == 0 {
 		s.sum = 0
 	}
 }
@@ -171,19 +185,17 @@ func (s *Sketch) UnmarshalBinary(data []byte) error {
 	got.count = d.uvarint(math.MaxUint64)
 	got.sum = d.float()
 	got.under, got.over = uint32(d.uvarint(math.MaxUint32)), uint32(d.uvarint(math.MaxUint32))
-	kept := uint64(got.under) + uint64(got.over)
 	for at := -1; len(d.rest) > 0 && d.err == nil; {
 		step, n := d.uvarint(cells), d.uvarint(math.MaxUint32)
 		if at += int(step); step == 0 || n == 0 || at >= cells {
 			return errors.New("sketch: damaged: cells are not in order")
 		}
 		got.cells[at] = uint32(n)
-		kept += n
 	}
 	switch {
 	case d.err != nil:
 		return d.err
-	case kept > got.count || math.IsNaN(got.sum) || math.IsInf(got.sum, 0):
+	case got.kept() > got.count || math.IsNaN(got.sum) || math.IsInf(got.sum, 0) || got.count == 0 && got.sum != 0:
 		return errors.New("sketch: damaged: counts do not add up")
 	}
 	*s = got

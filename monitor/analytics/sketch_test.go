@@ -2,6 +2,8 @@ package analytics_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -104,14 +106,86 @@ func TestSketchTakesAwayNoMoreThanThereIs(t *testing.T) {
 	require.Zero(t, s.Quantile(.5))
 }
 
+// TestSketchIsReadBack: whatever is done to a sketch, its encoding is read.
+func TestSketchIsReadBack(t *testing.T) {
+	var huge, doubled, mixed, one, two analytics.Sketch
+	huge.AddN(math.MaxFloat64, 3)
+	huge.Merge(&huge)
+	require.Equal(t, math.MaxFloat64, huge.Sum())
+	doubled.AddN(1, math.MaxUint32)
+	for range 64 {
+		doubled.Merge(&doubled)
+	}
+	require.Equal(t, uint64(math.MaxUint64), doubled.Count())
+	one.Add(1)
+	two.Add(2)
+	mixed.Merge(&one)
+	mixed.Sub(&two)
+	require.EqualValues(t, 1, mixed.Count(), "what is not there is not taken away")
+	less := huge
+	less.Sub(&huge)
+	require.Zero(t, less)
+	negative := analytics.Sketch{}
+	negative.AddN(-math.MaxFloat64, 2)
+	require.Equal(t, -math.MaxFloat64, negative.Sum())
+	for _, s := range []analytics.Sketch{{}, huge, doubled, mixed, less, negative} {
+		data, err := s.MarshalBinary()
+		require.NoError(t, err)
+		var again analytics.Sketch
+		require.NoError(t, again.UnmarshalBinary(data))
+		require.Equal(t, s, again)
+	}
+}
+
+// sealed is what is read as a sketch, but for the checksum.
+func sealed(body ...byte) []byte {
+	return binary.BigEndian.AppendUint32(slices.Clip(body), crc32.ChecksumIEEE(body))
+}
+
+// TestSketchIsStrict has checksums that are right.
+func TestSketchIsStrict(t *testing.T) {
+	one := []byte{0x3f, 0xf0, 0, 0, 0, 0, 0, 0}
+	zero := make([]byte, 8)
+	body := func(count []byte, sum []byte, rest ...byte) []byte {
+		return sealed(slices.Concat([]byte{1}, count, sum, rest)...)
+	}
+	var s analytics.Sketch
+	require.NoError(t, s.UnmarshalBinary(body([]byte{1}, one, 0, 0, 1, 1)))
+	kept := s
+	for name, bad := range map[string][]byte{
+		"nothing":                   nil,
+		"another version":           sealed(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+		"no sum":                    sealed(1, 1, 0),
+		"a number that is too long": body([]byte{0x81, 0}, one, 0, 0, 1, 1),
+		"a number without an end":   body([]byte{1}, one, 0, 0, 1, 0x81),
+		"a cell twice":              body([]byte{2}, one, 0, 0, 1, 1, 0, 1),
+		"an empty cell":             body([]byte{1}, one, 0, 0, 1, 0),
+		"a cell beyond":             body([]byte{1}, one, 0, 0, 0xe1, 7, 1),
+		"too many in a cell":        body([]byte{0x80, 0x80, 0x80, 0x80, 0x20}, one, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x20),
+		"a step without a count":    body([]byte{1}, one, 0, 0, 1),
+		"more than the count":       body([]byte{1}, one, 1, 0, 1, 1),
+		"a sum of nothing":          body([]byte{0}, one, 0, 0),
+		"no number":                 body([]byte{1}, []byte{0x7f, 0xf8, 0, 0, 0, 0, 0, 1}, 0, 0, 1, 1),
+		"infinite":                  body([]byte{1}, []byte{0xff, 0xf0, 0, 0, 0, 0, 0, 0}, 0, 0, 1, 1),
+	} {
+		require.Error(t, s.UnmarshalBinary(bad), name)
+		require.Equal(t, kept, s, name)
+	}
+	require.NoError(t, s.UnmarshalBinary(body([]byte{0}, zero, 0, 0)))
+}
+
 func FuzzSketch(f *testing.F) {
 	var s analytics.Sketch
-	for _, v := range draw(7, 200) {
+	f.Add([]byte{})
+	for i, v := range draw(7, 200) {
 		s.Add(v)
-		data, _ := s.MarshalBinary()
-		f.Add(data)
+		if i%20 == 0 {
+			data, _ := s.MarshalBinary()
+			f.Add(data[:len(data)-4])
+		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data := sealed(body...) // else nothing but checksums would be tried
 		var s analytics.Sketch
 		if s.UnmarshalBinary(data) != nil {
 			require.Equal(t, analytics.Sketch{}, s)
