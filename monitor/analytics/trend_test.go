@@ -60,6 +60,34 @@ func TestTrend(t *testing.T) {
 	require.True(t, analytics.FindTrend(mixed).Rising(), "in any order")
 }
 
+// TestTrendOfValuesAtOneTime: none of them is later, in whatever order they come.
+func TestTrendOfValuesAtOneTime(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	var at []analytics.Point
+	for i := range 60 {
+		at = append(at, analytics.Point{Time: epoch.Add(time.Duration(i/6) * time.Hour), Value: r.NormFloat64()})
+	}
+	trend := analytics.FindTrend(at)
+	require.Equal(t, 10, trend.Points)
+	for range 20 {
+		r.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
+		require.Equal(t, trend, analytics.FindTrend(at))
+	}
+	var two []analytics.Point
+	for i := range 40 {
+		two = append(two, analytics.Point{Time: epoch.Add(time.Duration(i/20) * time.Hour), Value: float64(i % 20)})
+	}
+	require.Equal(t, analytics.Trend{Points: 2, P: 1}, analytics.FindTrend(two), "rising within each time says nothing")
+}
+
+func TestTrendOfHugeValues(t *testing.T) {
+	const most = math.MaxFloat64
+	trend := analytics.FindTrend(points(-most, most, -most, most, 1, 2, most, -most))
+	for _, v := range []float64{trend.Tau, trend.P, trend.PerHour, trend.Low, trend.High} {
+		require.False(t, math.IsNaN(v) || math.IsInf(v, 0))
+	}
+}
+
 // TestTrendIsHonest draws series: without a trend one is told in about 5 of 100, also
 // where each value is like the one before; and intervals hold the slope in about 95.
 func TestTrendIsHonest(t *testing.T) {
