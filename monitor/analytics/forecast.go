@@ -27,6 +27,9 @@ const leastPast = 20
 // maxPast is how many of the last values one looks at.
 const maxPast = 2000
 
+// largest is up to where sums of maxPast values do not overflow.
+const largest = 1e300
+
 // Predict forecasts so many steps of a series of values at an even pace, the latest
 // last, by Holt's method with a damped trend (Gardner and McKenzie, Management Science
 // 31, 1985): the weights are those that would have been off least within the past. A
@@ -34,12 +37,13 @@ const maxPast = 2000
 // forecasts better; below 2 there is none. It is needed twice at least.
 //
 // Intervals hold a share of within cases, 0.9 for example. They are as wide as the
-// forecasts of as many steps that the second half of the past allows were off, and so
-// assume neither a distribution nor that the method is right; but they do assume that
-// the future is like the past. Of many steps, for which there were few forecasts, they
+// forecasts of as many steps that the second half of the past allows were off, with the
+// season of the first half, and so assume neither a distribution nor that the method is
+// right; but they do assume that the future is like the past. Of many steps, for which there were few forecasts, they
 // are widened by the square root of the steps.
 //
-// Values that are no numbers are taken for the one before. Fewer than 20 are an error.
+// Values that are no numbers are taken for the one before. Fewer than 20 are an error, as
+// are values beyond 10^300 and more than 2,000 steps.
 func Predict(past []float64, steps, season int, within float64) (Forecast, error) {
 	if !(within > 0 && within < 1) {
 		return Forecast{}, errors.New("forecast: the share within is not between 0 and 1")
@@ -48,12 +52,18 @@ func Predict(past []float64, steps, season int, within float64) (Forecast, error
 	if len(past) < leastPast {
 		return Forecast{}, errors.New("forecast: there are fewer than 20 values")
 	}
-	if steps < 1 {
-		return Forecast{}, errors.New("forecast: of no steps")
+	if steps < 1 || steps > maxPast {
+		return Forecast{}, errors.New("forecast: the steps are not between 1 and 2000")
+	}
+	if slices.ContainsFunc(past, func(v float64) bool { return math.Abs(v) > largest }) {
+		return Forecast{}, errors.New("forecast: there are values beyond 1e300")
 	}
 	best := fit(past, nil, len(past)/4)
-	if season > 1 && len(past) >= 2*season && repeats(past, season) {
-		best = fit(past, profile(past, season), len(past)/4)
+	judge := best // what the intervals are told by
+	if season > 1 && len(past) >= 2*season {
+		if half := fit(past, profile(past[:len(past)/2], season), len(past)/2); repeats(half) {
+			best, judge = fit(past, profile(past, season), len(past)/4), half
+		}
 	}
 	f := Forecast{Next: make([]Interval, steps), Seasonal: best.season != nil}
 	lag := 1
@@ -63,7 +73,7 @@ func Predict(past []float64, steps, season int, within float64) (Forecast, error
 	if naive := naiveError(past, lag); naive > 0 {
 		f.MASE = best.off / naive
 	}
-	half := best.halves(steps, within)
+	half := judge.halves(steps, within)
 	for h := range steps {
 		mean := best.ahead(len(past), h+1)
 		f.Next[h] = Interval{mean, mean - half[h], mean + half[h]}
@@ -95,10 +105,8 @@ func whole(past []float64) []float64 {
 
 // repeats reports whether the season of the first half makes forecasts of the second
 // better.
-func repeats(past []float64, season int) bool {
-	half := len(past) / 2
-	with := fit(past, profile(past[:half], season), half)
-	return with.off < .9*fit(past, nil, half).off
+func repeats(half *holt) bool {
+	return half.off < .9*fit(half.past, nil, len(half.past)/2).off
 }
 
 // naiveError is how far off the value lag steps before is, in the mean.
@@ -135,8 +143,8 @@ type holt struct {
 	past              []float64
 	season            []float64
 	alpha, beta, damp float64
-	levels, slopes    []float64
-	off               float64 // in the mean, of one step
+	levels, slopes    []float64 // of the weights that are best
+	off               float64   // in the mean, of one step
 }
 
 // weights that are tried.
@@ -148,13 +156,15 @@ var (
 
 // fit returns the method with the weights that are off least from a value on.
 func fit(past, season []float64, from int) *holt {
-	var best *holt
+	n := len(past)
+	best := &holt{off: math.Inf(1)}
+	levels, slopes := make([]float64, n), make([]float64, n)
 	for _, alpha := range alphas {
 		for _, beta := range betas {
 			for _, damp := range damps {
-				h := &holt{past: past, season: season, alpha: alpha, beta: beta, damp: damp}
-				if h.run(from); best == nil || h.off < best.off {
-					best = h
+				h := holt{past: past, season: season, alpha: alpha, beta: beta, damp: damp, levels: levels, slopes: slopes}
+				if h.run(from); h.off < best.off {
+					*best = h
 				}
 				if beta == 0 {
 					break // without a trend there is none to damp
@@ -162,6 +172,8 @@ func fit(past, season []float64, from int) *holt {
 			}
 		}
 	}
+	best.off = 0
+	best.run(from) // the others have written over what it knew
 	return best
 }
 
@@ -175,7 +187,6 @@ func (h *holt) at(i int) float64 {
 // run goes through the past, and counts how far off it is from a value on.
 func (h *holt) run(from int) {
 	n := len(h.past)
-	h.levels, h.slopes = make([]float64, n), make([]float64, n)
 	first := slices.Clone(h.past[:leastPast/4])
 	for i := range first {
 		first[i] -= h.at(i)

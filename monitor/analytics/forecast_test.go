@@ -72,6 +72,35 @@ func TestForecastsAreHonest(t *testing.T) {
 	}
 }
 
+// TestForecastsOfFewSeasons: what was learnt from few seasons is not taken for sure.
+func TestForecastsOfFewSeasons(t *testing.T) {
+	const draws, season, steps = 60, 24, 12
+	for _, seasons := range []int{2, 3, 10} {
+		r := rand.New(rand.NewPCG(77, uint64(seasons)))
+		within, used := 0, 0
+		for range draws {
+			n := season * seasons
+			all := each(n+steps, func(i int) float64 {
+				return 100 + 50*math.Sin(2*math.Pi*float64(i)/season) + 5*r.NormFloat64()
+			})
+			f, err := analytics.Predict(all[:n], steps, season, .9)
+			require.NoError(t, err)
+			if f.Seasonal {
+				used++
+			}
+			for i, next := range f.Next {
+				if v := all[n+i]; next.Low <= v && v <= next.High {
+					within++
+				}
+			}
+		}
+		share := float64(within) / draws / steps
+		t.Logf("%d seasons: used in %d of %d, %.1f %% within", seasons, used, draws, 100*share)
+		require.Greater(t, used, draws*8/10)
+		require.Greater(t, share, .87)
+	}
+}
+
 func TestForecastEdges(t *testing.T) {
 	flat := each(50, func(int) float64 { return 7 })
 	f, err := analytics.Predict(flat, 5, 0, .9)
@@ -93,6 +122,11 @@ func TestForecastEdges(t *testing.T) {
 			return err
 		},
 		"no steps": func() error { _, err := analytics.Predict(flat, 0, 0, .9); return err },
+		"many":     func() error { _, err := analytics.Predict(flat, 2001, 0, .9); return err },
+		"huge": func() error {
+			_, err := analytics.Predict(each(30, func(i int) float64 { return math.MaxFloat64 * float64(1-i%2*2) }), 1, 0, .9)
+			return err
+		},
 		"share":    func() error { _, err := analytics.Predict(flat, 1, 0, 1); return err },
 		"no share": func() error { _, err := analytics.Predict(flat, 1, 0, math.NaN()); return err },
 	} {
