@@ -234,22 +234,20 @@ func (p *Predictor) slope() float64 {
 	return (p.before[n-1] - p.before[0]) * float64(trend) / float64(took)
 }
 
-// settle learns from the probabilities whose truth is known: all there are where the
-// model has failed, else those from a horizon ago.
+// settle learns from the probabilities whose truth is known: those from more than a
+// horizon ago, and all where the model has failed.
 func (p *Predictor) settle(now time.Time, failed bool) {
-	known := len(p.pending)
-	if !failed {
-		known = 0
-		for known < len(p.pending) && now.Sub(p.pending[known].at) > p.horizon {
-			known++
-		}
-	}
-	for _, was := range p.pending[:known] {
+	known := 0
+	for _, was := range p.pending {
 		came := 0.
-		if failed {
+		if now.Sub(was.at) <= p.horizon {
+			if !failed {
+				break
+			}
 			came = 1
 			p.score.Failures++
 		}
+		known++
 		p.score.Known++
 		p.score.brier += (was.p - came) * (was.p - came)
 		for i := range p.weights {

@@ -109,7 +109,11 @@ func weeks(seed uint64, long time.Duration) (t tally, score analytics.Score) {
 		s := at.next()
 		prob := p.Observe(s)
 		if prob == 1 {
-			if !at.outage.Equal(counted) { // few calls may say for a moment that it is over
+			if at.outage.Equal(counted) { // few calls may say for a moment that it is over
+				if !told.IsZero() {
+					t.told-- // nothing new
+				}
+			} else {
 				counted = at.outage
 				lead := s.Time.Sub(told)
 				ahead := !told.IsZero()
@@ -205,6 +209,17 @@ func TestPredictorEdges(t *testing.T) {
 	require.Less(t, s.Brier(), .05)
 	require.Zero(t, analytics.Score{}.Brier())
 	require.Zero(t, analytics.Score{}.Skill())
+}
+
+// TestPredictorOfSignsFarApart: a failure later than the horizon was not missed.
+func TestPredictorOfSignsFarApart(t *testing.T) {
+	for later, failures := range map[time.Duration]int{time.Minute: 1, time.Minute + 1: 0, 20 * time.Minute: 0} {
+		p := analytics.NewPredictor(time.Minute)
+		p.Observe(analytics.Sign{Time: epoch, Calls: 10, P95: time.Second})
+		p.Observe(analytics.Sign{Time: epoch.Add(later), Down: true})
+		require.Equal(t, 1, p.Score().Known)
+		require.Equal(t, failures, p.Score().Failures, later)
+	}
 }
 
 // TestPredictorLearns sees a provider whose brownouts slow it down by little.
