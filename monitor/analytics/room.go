@@ -12,7 +12,14 @@ type Load struct {
 }
 
 // Erlangs is how many calls are under way in the mean, by Little's law.
-func (l Load) Erlangs() float64 { return max(l.PerSecond*l.Took.Seconds(), 0) }
+// What is below 0 counts as 0, and what is not a number as a load without an end.
+func (l Load) Erlangs() float64 {
+	a := max(l.PerSecond, 0) * max(l.Took, 0).Seconds()
+	if math.IsNaN(a) {
+		return math.Inf(1)
+	}
+	return a
+}
 
 // A Room is what a load meets where so many calls may be under way at once, by Erlang's
 // formula for calls that come at random and wait for each other (M/M/c). Answers of
@@ -41,12 +48,15 @@ func RoomFor(l Load, servers int) Room {
 		return r
 	}
 	b := 1. // Erlang's B, by a recursion that neither overflows nor loses digits
-	for n := 1.; n <= c; n++ {
+	for n := 1.; n <= c && b > 0; n++ {
 		b = a * b / (n + a*b)
 	}
 	r.Waits = b / (1 - r.Busy*(1-b))
 	r.Queue = r.Waits * r.Busy / (1 - r.Busy)
-	r.Wait = time.Duration(r.Waits / (c - a) * float64(l.Took))
+	r.Wait = forever
+	if wait := r.Waits / (c - a) * float64(l.Took); wait < float64(forever) {
+		r.Wait = time.Duration(wait)
+	}
 	return r
 }
 

@@ -34,6 +34,13 @@ func TestRoom(t *testing.T) {
 	require.Equal(t, analytics.Room{Servers: 3}, analytics.RoomFor(analytics.Load{}, 3))
 	require.Equal(t, analytics.Room{}, analytics.RoomFor(analytics.Load{PerSecond: -1, Took: time.Second}, 0))
 
+	edge := analytics.RoomFor(analytics.Load{PerSecond: math.Nextafter(1, 0) / 36_000, Took: 10 * time.Hour}, 1)
+	require.Equal(t, time.Duration(math.MaxInt64), edge.Wait, "longer than a duration can be")
+	odd := analytics.RoomFor(analytics.Load{PerSecond: math.NaN(), Took: time.Second}, 3)
+	require.Equal(t, 1., odd.Waits, "what is not a number is never taken for little")
+	require.Equal(t, time.Duration(math.MaxInt64), odd.Wait)
+	require.Zero(t, analytics.RoomFor(load, math.MaxInt).Waits, "soon told")
+
 	big := analytics.Load{PerSecond: 10_000, Took: time.Second}
 	require.InDelta(t, 0, analytics.RoomFor(big, 12_000).Waits, 1e-6)
 	require.Greater(t, analytics.RoomFor(big, 10_001).Waits, .9)
