@@ -37,13 +37,14 @@ const (
 	crowd    // how often as many are under way, as doublings
 	filling  // the room is in use
 	queueing // calls wait
+	healed   // it failed a moment ago, and what has waited is done first
 	features
 )
 
 // prior is what the predictor begins with, before it has seen a failure: a model that is
 // twice as slow as it was, and goes on slowing, is as likely to fail as not, and likelier
 // if twice as many calls are under way.
-var prior = [features]float64{bias: -5, slower: 2.5, slowing: 2.5, errs: 1.5, throttle: .8, crowd: 1.5, filling: 1, queueing: 1}
+var prior = [features]float64{bias: -5, slower: 2.5, slowing: 2.5, errs: 1.5, throttle: .8, crowd: 1.5, filling: 1, queueing: 1, healed: -8}
 
 const (
 	rate  = .02   // at which weights are learnt,
@@ -51,13 +52,15 @@ const (
 	fast  = 30 * time.Second
 	slow  = 30 * time.Minute
 	trend = time.Minute
+	heals = 2 * time.Minute // that it is taken to be doing what has waited
 )
 
 // A Predictor says how likely a model is to fail soon: by more than half of its calls,
 // or so that it is taken out of rotation. It is a logistic model of some signs that come
 // before failures of overload and of providers that break down slowly, which begins with
 // weights that make sense and learns from what it sees. Failures without a sign are not
-// foreseen.
+// foreseen, and for some minutes after one the next is hardly: what has waited is done then,
+// and looks like what comes before a failure.
 //
 // A Predictor is made by [NewPredictor], takes 8 KB for a horizon of five minutes and a
 // sign every five seconds, and is not safe for concurrent use.
@@ -67,7 +70,7 @@ type Predictor struct {
 	last    Sign
 	seen    int
 	failing bool
-	began   time.Time // of the latest failure
+	failed  time.Time // when it last was
 
 	short, long track
 	paced       bool      // latencies are known
@@ -141,9 +144,8 @@ func (p *Predictor) Observe(s Sign) float64 {
 	if s.failing() {
 		if !p.failing {
 			p.settle(s.Time, true)
-			p.began = s.Time
 		}
-		p.failing, p.now = true, 1
+		p.failing, p.failed, p.now = true, s.Time, 1
 		return 1
 	}
 	if p.failing { // it has been another model, as it were
@@ -203,6 +205,9 @@ func (p *Predictor) look(s Sign, gap time.Duration) (x [features]float64) {
 	}
 	if s.Queued > 0 {
 		x[queueing] = bound(math.Log2(1+float64(s.Queued))/4, 0, 1)
+	}
+	if !p.failed.IsZero() {
+		x[healed] = min(math.Exp(1-float64(s.Time.Sub(p.failed))/float64(heals)), 1)
 	}
 	return x
 }

@@ -222,6 +222,37 @@ func TestPredictorOfSignsFarApart(t *testing.T) {
 	}
 }
 
+// TestPredictorAfterAFailure: what has waited is done slowly, and that is no sign of the
+// next failure; twenty minutes on, becoming as slow is.
+func TestPredictorAfterAFailure(t *testing.T) {
+	p, now := analytics.NewPredictor(0), epoch
+	see := func(slower float64, down bool) float64 {
+		now = now.Add(step)
+		return p.Observe(analytics.Sign{Time: now, Calls: 20, P95: time.Duration(slower * 1e9), InFlight: int(4 * slower), Down: down})
+	}
+	calm := func(long time.Duration) {
+		for range long / step {
+			require.Less(t, see(1, false), .25)
+		}
+	}
+	slows := func() (most float64) {
+		for i := range 18 {
+			most = max(most, see(1+float64(i)/4, false))
+		}
+		return most
+	}
+	calm(time.Hour)
+	require.Greater(t, slows(), .5)
+	for range 12 {
+		see(5, true)
+	}
+	for i := range 24 {
+		require.Less(t, see(5-float64(i)/6, false), .5)
+	}
+	calm(20 * time.Minute)
+	require.Greater(t, slows(), .5)
+}
+
 // TestPredictorLearns sees a provider whose brownouts slow it down by little.
 func TestPredictorLearns(t *testing.T) {
 	run := func(outages int) float64 {
