@@ -39,8 +39,8 @@ const largest = 1e300
 // Intervals hold a share of within cases, 0.9 for example. They are as wide as the
 // forecasts of as many steps that the second half of the past allows were off, with the
 // season of the first half, and so assume neither a distribution nor that the method is
-// right; but they do assume that the future is like the past. Of many steps, for which there were few forecasts, they
-// are widened by the square root of the steps.
+// right; but they do assume that the future is like the past. Of many steps, for which
+// there were few forecasts, they are widened by the square root of the steps.
 //
 // Values that are no numbers are taken for the one before. Fewer than 20 are an error, as
 // are values beyond 10^300 and more than 2,000 steps.
