@@ -117,7 +117,7 @@ func TestEveryBit(t *testing.T) {
 		})
 		require.NoError(t, file.Close())
 		if name == logFile {
-			each(data, *Long, 10_000, func(bit int) bool { return !intact(data, starts, int64(bit/8)) })
+			each(data, *Long, 4_000, func(bit int) bool { return !intact(data, starts, int64(bit/8)) })
 		}
 	}
 	l, err = OpenLog(dir, logName, keyOf(1))

@@ -17,10 +17,10 @@ import (
 	"github.com/cmmv-hive/resilience/bipadapter"
 )
 
-// holds checks a property in 2,500 cases, 10,000 with -long, or 500 in a hurry.
+// holds checks a property in 1,000 cases, 10,000 with -long, or 500 in a hurry.
 func holds(t *testing.T, property func(*rapid.T)) {
 	t.Helper()
-	checks := "2500"
+	checks := "1000"
 	switch {
 	case *bipadapter.Long:
 		checks = "10000"

@@ -212,7 +212,7 @@ func TestIncidents(t *testing.T) {
 		if features != nil {
 			features = append(features, healer)
 			if !*long {
-				list = list[:20] // what runs in the background takes time
+				list = list[:10] // what runs in the background takes time
 			}
 		}
 		r := replayed(t, list, perSecond, append(readyMade(), features...)...)

@@ -219,7 +219,7 @@ func TestPublishedTailAtScale(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newKeys(t, tc.cfg)
 				var even, tilted []sample
-				for range size(t, 40, 3) {
+				for range size(t, 40, 2) {
 					time.Sleep(7 * time.Minute) // all forgotten
 					for range 2 {
 						k.look(t, 10_000, none)

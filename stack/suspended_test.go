@@ -96,6 +96,7 @@ func TestSuspended(t *testing.T) {
 	if testing.Short() {
 		t.Skip("its process shares two cores with the race detector's")
 	}
+	t.Parallel()
 	asleep := 4 * time.Second
 	if *long {
 		asleep = time.Minute
