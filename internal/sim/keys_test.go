@@ -294,7 +294,11 @@ func (v *view) badKeys(bad func(string, ...any)) {
 				term = int64(lasts)
 			}
 			for _, b := range list[i+1:] {
+				answered := b.kind == 0 || b.sent > 0
 				if b.begin <= a.end+slack || v.struck[visitPlace{b.call, b.model}] {
+					if answered && b.begin > a.end-slack {
+						break // it may have begun after the failure, which it refutes
+					}
 					continue
 				}
 				if b.begin >= a.end+term-slack || v.pardoned(a.model, a.end, b.begin) {
@@ -305,7 +309,7 @@ func (v *view) badKeys(bad func(string, ...any)) {
 				} else if other := v.spare(b); other != "" && !(a.kind == resilience.Unauthorized && v.amnesty(of.provider, a.end, b.begin)) {
 					bad("call %d asked m%d by %s %v after %v, and there was %s", b.call, b.model, of.key, at(b.begin-a.end), a.kind, other)
 				}
-				if b.kind == 0 || b.sent > 0 || b.ofKey() {
+				if answered || b.ofKey() {
 					break
 				}
 			}
