@@ -20,7 +20,13 @@ import (
 
 	"github.com/cmmv-hive/resilience"
 	"github.com/cmmv-hive/resilience/breaker"
+	"github.com/cmmv-hive/resilience/degrade"
 	"github.com/cmmv-hive/resilience/fallback"
+	"github.com/cmmv-hive/resilience/health"
+	"github.com/cmmv-hive/resilience/monitor"
+	"github.com/cmmv-hive/resilience/monitor/alert"
+	"github.com/cmmv-hive/resilience/monitor/calllog"
+	"github.com/cmmv-hive/resilience/recovery"
 	"github.com/cmmv-hive/resilience/retry"
 	"github.com/cmmv-hive/resilience/stack"
 )
@@ -154,8 +160,8 @@ func BenchmarkCallParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports the heap that a model takes after traffic, and a call
-// in flight.
+// BenchmarkMemory reports the heap that a model takes behind all that is asked for
+// each, after a call, and a call in flight. stack.TestPublishedMemory has real traffic.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		b.ReportMetric(perModel(b), "bytes/model")
@@ -167,7 +173,8 @@ func perModel(b *testing.B) float64 {
 	b.Helper()
 	const n = 1000
 	before := heap()
-	pool, err := resilience.NewPool(stack.New(stack.Config{}))
+	pool, err := resilience.NewPool(stack.New(stack.Config{}), health.New(health.Config{}), recovery.New(recovery.Config{}),
+		degrade.New(degrade.Config{}), monitor.New(monitor.Config{}), alert.New(alert.Config{}), calllog.New(calllog.Config{}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -181,7 +181,8 @@ func (s *Setup) Reports(fn func(ctx context.Context, r Report, err error)) {
 	s.pool.readers = append(s.pool.readers, fn)
 }
 
-// Totals makes the pool keep [Model.Totals], for 7.5 KB a model.
+// Totals makes the pool keep [Model.Totals], for 1.5 KB a model and 64 bytes for each
+// octave that one of its distributions reaches into.
 func (s *Setup) Totals() { s.pool.totals = true }
 
 // Bills makes fn know what each attempt has used, where that is known, and what it

@@ -73,18 +73,6 @@ const tokenBuckets = 15
 // most 4^i of them and more than 4^(i−1), and those of the last any number above.
 type TokenDistribution [tokenBuckets]int64
 
-// counter is a distribution that grows.
-type counter [window.Buckets]atomic.Int64
-
-func (c *counter) add(d int64) { c[window.BucketOf(d)].Add(1) }
-
-func (c *counter) read() (d Distribution) {
-	for i := range c {
-		d.counts[i] = c[i].Load()
-	}
-	return d
-}
-
 type tokenCounter [tokenBuckets]atomic.Int64
 
 func (c *tokenCounter) add(n int64) {
@@ -108,9 +96,9 @@ func (c *tokenCounter) read() (d TokenDistribution) {
 // leaves them. An answer that is no stream adds nothing to it.
 type totals struct {
 	failures       [int(Unknown) + 1]atomic.Int64
-	first          counter
-	whole          counter // of streams
-	perToken       counter
+	first          window.Tally
+	whole          window.Tally // of streams
+	perToken       window.Tally
 	input, output  tokenCounter
 	opened, closed atomic.Int64 // streams
 	broken         atomic.Int64
@@ -118,7 +106,7 @@ type totals struct {
 	mu   sync.Mutex // of told, the most that was told: what is summed up while calls end may be short
 	told struct {
 		counts [counters]int64
-		took   Distribution
+		took   window.Tally
 	}
 }
 
@@ -138,7 +126,7 @@ func (m *Model) Totals() (t Totals, ok bool) {
 			t.Failures[Kind(k)] = n
 		}
 	}
-	t.First, t.PerToken = s.first.read(), s.perToken.read()
+	t.First, t.PerToken = Distribution{s.first.Counts()}, Distribution{s.perToken.Counts()}
 	t.Input, t.Output = s.input.read(), s.output.read()
 	t.Broken = s.broken.Load()
 	closed := s.closed.Load()
@@ -155,12 +143,13 @@ func (m *Model) sums() (counts [counters]int64, took Distribution) {
 	for i, n := range m.stats.counts.Totals() {
 		s.told.counts[i] = max(s.told.counts[i], n)
 	}
-	all := m.stats.spread.Totals() // of streams, times to the first chunk; before first, to which they come before
-	first, whole := s.first.read(), s.whole.read()
-	for i, n := range all {
-		s.told.took.counts[i] = max(s.told.took.counts[i], n-first.counts[i]+whole.counts[i])
+	took.counts = m.stats.spread.Totals() // of streams, times to the first chunk; before first, to which they come before
+	first, whole := s.first.Counts(), s.whole.Counts()
+	for i := range took.counts {
+		took.counts[i] += whole[i] - first[i]
 	}
-	return s.told.counts, s.told.took
+	s.told.took.Raise(&took.counts)
+	return s.told.counts, took
 }
 
 // ended takes in an attempt that brought a stream and is over. Tokens is 0 if they are
@@ -173,10 +162,10 @@ func (s *totals) ended(k Kind, whole, first, tokens int64, awake bool) {
 	if !awake || k == Canceled {
 		return
 	}
-	s.whole.add(whole)
-	s.first.add(first)
+	s.whole.Add(whole)
+	s.first.Add(first)
 	if k == 0 && tokens > 1 {
-		s.perToken.add((whole - first) / (tokens - 1))
+		s.perToken.Add((whole - first) / (tokens - 1))
 	}
 }
 

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"iter"
 	"math/bits"
 	"sync/atomic"
 )
@@ -11,6 +12,8 @@ const (
 	subBits  = 3              // 8 buckets an octave
 	baseBits = 17             // octaves begin at 2^(baseBits+subBits) ns
 	nBuckets = Buckets
+	octave   = 1 << subBits // buckets
+	octaves  = (nBuckets + octave - 1) / octave
 	countMax = 1<<20 - 1
 	tagAt    = 40 // two counts of 20 bits, then the lap
 )
@@ -32,33 +35,49 @@ const Buckets = 170
 // slot of its own instant, or dropped if the slot has been taken by a later lap
 // six minutes or more ahead. Readers do not stop writers: a sample added
 // meanwhile may be counted or not. Instants reach to 191 years.
+//
+// It takes 184 bytes, and 192 for each octave in which there ever was a sample.
 type Histogram struct {
-	cells [slots][nBuckets / 2]atomic.Uint64
-	left  *[nBuckets]atomic.Int64 // what has left the slots; nil if nobody wants to know
+	cells [octaves]atomic.Pointer[cells]
+	left  *Tally // what has left the slots; nil if nobody wants to know
 }
+
+// cells are those of an octave: a slot's four pairs of buckets, and so on.
+type cells [slots][octave / 2]atomic.Uint64
 
 // Keep has Totals know of all that is added from now on. It is called before the
 // first Add.
-func (h *Histogram) Keep() { h.left = new([nBuckets]atomic.Int64) }
+func (h *Histogram) Keep() { h.left = new(Tally) }
 
 // Totals returns how many samples each bucket ever had, but for what a slot had no
-// room for; all 0 without [Histogram.Keep]. It takes 1,360 bytes. While a slot is
+// room for; all 0 without [Histogram.Keep]. It takes a [Tally]. While a slot is
 // recycled, what it held may be missing; it is never there twice.
 func (h *Histogram) Totals() (counts [Buckets]int64) {
 	if h.left == nil {
 		return counts
 	}
-	for i := range counts {
-		counts[i] = h.left[i].Load() // before the slots: what leaves them meanwhile is missing
-	}
-	for slot := range h.cells {
-		for i := range h.cells[slot] {
-			even, odd := pair(h.cells[slot][i].Load())
-			counts[2*i] += even
-			counts[2*i+1] += odd
+	counts = h.left.Counts() // before the slots: what leaves them meanwhile is missing
+	for first, own := range h.kept() {
+		for slot := range own {
+			for i := range min(octave, Buckets-first) / 2 {
+				even, odd := pair(own[slot][i].Load())
+				counts[first+2*i] += even
+				counts[first+2*i+1] += odd
+			}
 		}
 	}
 	return counts
+}
+
+// kept are the octaves that have cells, each with its first bucket.
+func (h *Histogram) kept() iter.Seq2[int, *cells] {
+	return func(yield func(int, *cells) bool) {
+		for o := range h.cells {
+			if own := h.cells[o].Load(); own != nil && !yield(o*octave, own) {
+				return
+			}
+		}
+	}
 }
 
 func pair(cell uint64) (even, odd int64) {
@@ -68,11 +87,12 @@ func pair(cell uint64) (even, odd int64) {
 // Add counts a sample. A negative d counts as 0.
 func (h *Histogram) Add(now, d int64) {
 	number, i := uint64(now)/slot, BucketOf(d)
-	left := add(&h.cells[number%slots][i/2], number/slots, tagAt, fieldAt(i), countMax, 1)
+	own := grown(&h.cells[i/octave])
+	left := add(&own[number%slots][i%octave/2], number/slots, tagAt, fieldAt(i), countMax, 1)
 	if left > 0 && h.left != nil {
 		even, odd := pair(left)
-		h.left[i&^1].Add(even)
-		h.left[i|1].Add(odd)
+		h.left.add(i&^1, even)
+		h.left.add(i|1, odd)
 	}
 }
 
@@ -115,13 +135,15 @@ func (h *Histogram) quantiles(ds []int64, now, window int64, qs []float64) {
 
 func (h *Histogram) merge(counts *[nBuckets]int64, now, window int64) (n int64) {
 	last := now / slot
-	for number := max((now-max(window, 0))/slot, last-slots+1, 0); number <= last; number++ {
-		cells := &h.cells[number%slots]
-		for i := range cells {
-			even, odd := pair(get(&cells[i], uint64(number)/slots, tagAt))
-			counts[2*i] += even
-			counts[2*i+1] += odd
-			n += even + odd
+	for first, own := range h.kept() {
+		for number := max((now-max(window, 0))/slot, last-slots+1, 0); number <= last; number++ {
+			slot := &own[number%slots]
+			for i := range min(octave, Buckets-first) / 2 {
+				even, odd := pair(get(&slot[i], uint64(number)/slots, tagAt))
+				counts[first+2*i] += even
+				counts[first+2*i+1] += odd
+				n += even + odd
+			}
 		}
 	}
 	return n
