@@ -25,8 +25,8 @@ import (
 )
 
 // TestPublishedMemory has 200 models behind all that is asked for each, ten minutes of
-// calls whose answers take from a tenth of a second to half a minute, and numbers that
-// were read.
+// calls whose answers take up to 25 seconds, and numbers that were read. With streams and
+// their tokens the target is missed.
 func TestPublishedMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("memory under the race detector is the detector's")
@@ -38,7 +38,7 @@ func TestPublishedMemory(t *testing.T) {
 		target string
 	}{
 		{"answers", false, 16 << 10, "≤ 16384"},
-		{"answers and streams, with their tokens", true, 17 << 10, "none"},
+		{"answers and streams, with their tokens", true, 17 << 10, "≤ 16384, missed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -137,9 +137,9 @@ func (h *Histogram) merge(counts *[nBuckets]int64, now, window int64) (n int64) 
 	last := now / slot
 	for first, own := range h.kept() {
 		for number := max((now-max(window, 0))/slot, last-slots+1, 0); number <= last; number++ {
-			slot := &own[number%slots]
+			of := &own[number%slots]
 			for i := range min(octave, Buckets-first) / 2 {
-				even, odd := pair(get(&slot[i], uint64(number)/slots, tagAt))
+				even, odd := pair(get(&of[i], uint64(number)/slots, tagAt))
 				counts[first+2*i] += even
 				counts[first+2*i+1] += odd
 				n += even + odd

@@ -60,7 +60,8 @@ const (
 // before failures of overload and of providers that break down slowly, which begins with
 // weights that make sense and learns from what it sees. Failures without a sign are not
 // foreseen, and for some minutes after one the next is hardly: what has waited is done then,
-// and looks like what comes before a failure.
+// and looks like what comes before a failure. It is a hint: what share of failures it
+// foresees, and how often it is wrong, depends on how a provider breaks down.
 //
 // A Predictor is made by [NewPredictor], takes 8 KB for a horizon of five minutes and a
 // sign every five seconds, and is not safe for concurrent use.
